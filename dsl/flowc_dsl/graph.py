@@ -1,0 +1,232 @@
+"""The handler-level graph of a system: who triggers what.
+
+Nodes are events and handlers. A handler is an edge from each of its triggers to each of its outputs, so a
+path reads `OrderPlaced -> Stock.on OrderPlaced -> StockReserved`. What a handler merely reads (`unless`)
+is no edge. Names that are not declared are nodes too: what a name is, is not the graph's question.
+
+networkx costs more to import than a small system costs to check, so the walks that every check needs are
+plain, and `networkx()` builds the `DiGraph` for those that need more (cycles, exports).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING, NamedTuple
+
+from flowc_dsl.model import Handler, Ref, Service, System
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+
+class EventNode(NamedTuple):
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class HandlerNode(NamedTuple):
+    """The handler number `index` of `service`, in the order they are written."""
+
+    service: str
+    index: int
+    label: str
+
+    def __str__(self) -> str:
+        return f"{self.service}.{self.label}"
+
+
+Node = EventNode | HandlerNode
+
+
+def handler_label(handler: Handler) -> str:
+    """A few words for one handler: its name, else the way it is triggered."""
+    if handler.name is not None:
+        return handler.name.name
+    names = [ref.name for ref in handler.triggers]
+    match handler.kind:
+        case "on":
+            return f"on {' | '.join(names)}"
+        case "join":
+            return f"on {' & '.join(names)}"
+        case "every":
+            return f"every {_duration(handler.period_ms)}"
+        case "after":
+            return f"after {_duration(handler.period_ms)} of {' | '.join(names)}"
+
+
+def _duration(period_ms: int | None) -> str:
+    value = period_ms or 0
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)):
+        if value and value % size == 0:
+            return f"{value // size}{unit}"
+    return f"{value}ms"
+
+
+class Use(NamedTuple):
+    """A place where a handler mentions an event."""
+
+    service: Service
+    handler: Handler
+    node: HandlerNode
+    ref: Ref
+
+
+@dataclass(frozen=True)
+class FlowGraph:
+    """The graph of one system, and where each event is emitted and read. Orders are the text's."""
+
+    system: System
+    handlers: Mapping[HandlerNode, tuple[Service, Handler]]
+    successors: Mapping[Node, tuple[Node, ...]]
+    predecessors: Mapping[Node, tuple[Node, ...]]
+    emits: Mapping[str, tuple[Use, ...]]
+    triggers: Mapping[str, tuple[Use, ...]]
+    watches: Mapping[str, tuple[Use, ...]] = field(default_factory=dict)  # by `unless`
+
+    @cached_property
+    def edge_count(self) -> int:
+        """Each trigger (`of` is one), `unless` and output of each handler, as written."""
+        return sum(
+            len(h.triggers) + len(h.unless) + len(h.output_refs()) for _, h in self.handlers.values()
+        )
+
+    def emitters(self, event: str) -> tuple[str, ...]:
+        """The services that emit the event, each once."""
+        return _services(self.emits.get(event, ()))
+
+    def readers(self, event: str) -> tuple[str, ...]:
+        """The services that read the event, by trigger or `unless`, each once."""
+        return _services((*self.triggers.get(event, ()), *self.watches.get(event, ())))
+
+    def reached_from(self, roots: Iterable[Node]) -> set[Node]:
+        """What can happen once the roots do: any trigger of `on`, but every side of a join."""
+        reached: set[Node] = set()
+        queue = deque(roots)
+        while queue:
+            node = queue.popleft()
+            if node in reached or not self._fires(node, reached):
+                continue
+            reached.add(node)
+            queue.extend(self.successors[node])
+        return reached
+
+    def _fires(self, node: Node, reached: set[Node]) -> bool:
+        if isinstance(node, EventNode) or self.handlers[node][1].kind != "join":
+            return True
+        return all(event in reached for event in self.predecessors[node])
+
+    def shortest_path(
+        self, start: Node, goal: Callable[[Node], bool], within: set[Node] | None = None
+    ) -> tuple[Node, ...]:
+        """The nodes of a shortest path of at least one edge from `start` to a goal; () if none."""
+        parents: dict[Node, Node] = {}
+        queue: deque[Node] = deque([start])
+        while queue:
+            node = queue.popleft()
+            for successor in self.successors[node]:
+                if within is not None and successor not in within:
+                    continue
+                if goal(successor):
+                    return (*_back(node, start, parents), successor)
+                if successor not in parents and successor != start:
+                    parents[successor] = node
+                    queue.append(successor)
+        return ()
+
+    @cached_property
+    def acyclic(self) -> bool:
+        try:
+            TopologicalSorter(self.predecessors).prepare()
+        except CycleError:
+            return False
+        return True
+
+    def cyclic_components(self, within: set[Node] | None = None) -> list[set[Node]]:
+        """The strongly connected components that hold a cycle, in the order of their first node."""
+        if self.acyclic:
+            return []
+        import networkx as nx  # noqa: PLC0415  # lazy: most systems have no cycle
+
+        graph = self.networkx()
+        part = graph if within is None else graph.subgraph(within)
+        found = [set(c) for c in nx.strongly_connected_components(part) if len(c) > 1]
+        rank = {node: i for i, node in enumerate(self.successors)}
+        return sorted(found, key=lambda component: min(rank[node] for node in component))
+
+    def networkx(self) -> nx.DiGraph[Node]:
+        """The same graph as a `networkx.DiGraph`; built on first use."""
+        return self._networkx
+
+    @cached_property
+    def _networkx(self) -> nx.DiGraph[Node]:
+        import networkx as nx  # noqa: PLC0415  # lazy: see the head of this file
+
+        graph = nx.DiGraph()
+        graph.add_nodes_from(self.successors)
+        graph.add_edges_from((a, b) for a, targets in self.successors.items() for b in targets)
+        return graph
+
+
+def build_graph(system: System) -> FlowGraph:
+    """The graph of a system, whatever is wrong with it."""
+    handlers = dict(_handlers(system))
+    successors: dict[Node, list[Node]] = {EventNode(name): [] for name in system.events}
+    predecessors: dict[Node, list[Node]] = {EventNode(name): [] for name in system.events}
+    emits: dict[str, list[Use]] = {}
+    triggers: dict[str, list[Use]] = {}
+    watches: dict[str, list[Use]] = {}
+
+    def connect(a: Node, b: Node) -> None:
+        successors.setdefault(a, []).append(b)
+        predecessors.setdefault(a, [])
+        successors.setdefault(b, [])
+        predecessors.setdefault(b, []).append(a)
+
+    for node, (service, handler) in handlers.items():
+        successors.setdefault(node, [])
+        predecessors.setdefault(node, [])
+        for ref in handler.triggers:
+            triggers.setdefault(ref.name, []).append(Use(service, handler, node, ref))
+            connect(EventNode(ref.name), node)
+        for ref in handler.output_refs():
+            emits.setdefault(ref.name, []).append(Use(service, handler, node, ref))
+            connect(node, EventNode(ref.name))
+        for ref in handler.unless:
+            watches.setdefault(ref.name, []).append(Use(service, handler, node, ref))
+    return FlowGraph(
+        system=system,
+        handlers=handlers,
+        successors=_frozen(successors),
+        predecessors=_frozen(predecessors),
+        emits={name: tuple(uses) for name, uses in emits.items()},
+        triggers={name: tuple(uses) for name, uses in triggers.items()},
+        watches={name: tuple(uses) for name, uses in watches.items()},
+    )
+
+
+def _handlers(system: System) -> Iterator[tuple[HandlerNode, tuple[Service, Handler]]]:
+    for service in system.services.values():
+        for index, handler in enumerate(service.handlers):
+            yield HandlerNode(service.name, index, handler_label(handler)), (service, handler)
+
+
+def _frozen(adjacency: dict[Node, list[Node]]) -> dict[Node, tuple[Node, ...]]:
+    """Each neighbour once, in the order written."""
+    return {node: tuple(dict.fromkeys(found)) for node, found in adjacency.items()}
+
+
+def _services(uses: Iterable[Use]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(use.service.name for use in uses))
+
+
+def _back(node: Node, start: Node, parents: Mapping[Node, Node]) -> tuple[Node, ...]:
+    path = [node]
+    while path[-1] != start:
+        path.append(parents[path[-1]])
+    return tuple(reversed(path))

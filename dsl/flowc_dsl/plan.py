@@ -1,0 +1,187 @@
+"""The plan: all that the engine needs of a program that checks without errors.
+
+Frozen, serialisable (`to_json`/`from_json`), hashed over its canonical JSON. The engine, the log
+process and each service process read the same plan. Times are ms.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from typing import Any, Literal
+
+PLAN_FORMAT = 1
+SCALARS = (
+    "string", "bool", "int", "float", "decimal", "uuid", "timestamp", "date", "duration", "bytes",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class TypePlan:
+    """`kind` is a name of SCALARS, or `list`, `map`, `struct`, `enum`.
+
+    `name` is the struct's or enum's; `args` are the element types (`map` has key and value).
+    """
+
+    kind: str
+    optional: bool = False
+    name: str = ""
+    precision: int = 0
+    scale: int = 0
+    args: tuple[TypePlan, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FieldPlan:
+    name: str
+    type: TypePlan
+    pii: bool = False
+    doc: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EventPlan:
+    name: str
+    kind: Literal["event", "command"]
+    version: int
+    key: str | None
+    fields: tuple[FieldPlan, ...]
+    external: bool = False
+    exported: bool = False
+    retain_ms: int | None = None
+    doc: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPlan:
+    event: str
+    many: Literal["one", "maybe", "any"] = "one"
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPlan:
+    """How often a handler that raises is called again before `then`.
+
+    Defaults: 5 times, 100 ms to 2 s, park.
+    """
+
+    attempts: int = 5
+    backoff_min_ms: int = 100
+    backoff_max_ms: int = 2_000
+    then: Literal["park", "drop", "halt"] = "park"
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerPlan:
+    """`name` is what the user's code is called: `as NAME`, else "" (each trigger has its own
+    function).
+
+    `outputs`: of every inner tuple exactly one is emitted (`one`), unless its `many` says
+    otherwise.
+    """
+
+    triggers: tuple[str, ...]
+    outputs: tuple[tuple[OutputPlan, ...], ...] = ()
+    name: str = ""
+    retry: RetryPlan = RetryPlan()
+    within_ms: int | None = None
+    delivery: Literal["all", "latest"] = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePlan:
+    name: str
+    run: Literal["python", "mock"]
+    target: str  # "package.module" or "package.module:Class"; "" for mock
+    handlers: tuple[HandlerPlan, ...]
+    context: str = ""
+    replicas: int = 1
+    stateless: bool = False
+
+    @property
+    def subscribes(self) -> tuple[str, ...]:
+        """The events it reads, sorted, each once."""
+        return tuple(sorted({t for h in self.handlers for t in h.triggers}))
+
+    @property
+    def emits(self) -> tuple[str, ...]:
+        """The events it may emit, sorted, each once."""
+        return tuple(sorted({o.event for h in self.handlers for group in h.outputs for o in group}))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    system: str
+    events: tuple[EventPlan, ...]
+    services: tuple[ServicePlan, ...]
+    structs: dict[str, tuple[FieldPlan, ...]]
+    enums: dict[str, tuple[str, ...]]
+    partitions: int = 64
+    format: int = PLAN_FORMAT
+
+    def event(self, name: str) -> EventPlan:
+        """Raises `KeyError` for a name that is no event or command."""
+        for event in self.events:
+            if event.name == name:
+                return event
+        raise KeyError(name)
+
+    def service(self, name: str) -> ServicePlan:
+        """Raises `KeyError` for a name that is no service."""
+        for service in self.services:
+            if service.name == name:
+                return service
+        raise KeyError(name)
+
+    def to_json(self) -> str:
+        """Canonical: sorted keys, no spaces; equal plans give equal text."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+
+    @property
+    def hash(self) -> str:
+        """The first 16 hex digits of SHA-256 over the canonical JSON."""
+        return sha256(self.to_json().encode()).hexdigest()[:16]
+
+    @staticmethod
+    def from_json(text: str) -> Plan:
+        """The inverse of `to_json`.
+
+        Raises `ValueError` for another format or a text that is no plan.
+        """
+        try:
+            return _plan(json.loads(text))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a plan: {error}") from error
+
+
+def _type(value: dict[str, Any]) -> TypePlan:
+    return TypePlan(**{**value, "args": tuple(_type(a) for a in value["args"])})
+
+
+def _fields(values: list[dict[str, Any]]) -> tuple[FieldPlan, ...]:
+    return tuple(FieldPlan(**{**v, "type": _type(v["type"])}) for v in values)
+
+
+def _handler(value: dict[str, Any]) -> HandlerPlan:
+    outputs = tuple(tuple(OutputPlan(**o) for o in group) for group in value["outputs"])
+    retry = RetryPlan(**value["retry"])
+    triggers = tuple(value["triggers"])
+    return HandlerPlan(**{**value, "outputs": outputs, "retry": retry, "triggers": triggers})
+
+
+def _service(value: dict[str, Any]) -> ServicePlan:
+    return ServicePlan(**{**value, "handlers": tuple(_handler(h) for h in value["handlers"])})
+
+
+def _plan(value: dict[str, Any]) -> Plan:
+    if value["format"] != PLAN_FORMAT:
+        raise ValueError(f"plan format {value['format']}, this flowc reads {PLAN_FORMAT}")
+    return Plan(
+        system=value["system"],
+        events=tuple(EventPlan(**{**e, "fields": _fields(e["fields"])}) for e in value["events"]),
+        services=tuple(_service(s) for s in value["services"]),
+        structs={name: _fields(f) for name, f in value["structs"].items()},
+        enums={name: tuple(members) for name, members in value["enums"].items()},
+        partitions=value["partitions"],
+    )

@@ -1,0 +1,80 @@
+"""The broker's command line. It is started by the supervisor, which holds the state's lock.
+
+Prints `ready` when it listens. Exit codes: 0 after SIGTERM, 3 a journal that is damaged, 4 a
+disk that is full or fails; the last line on stderr says what and where.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import fcntl
+import os
+import signal
+import sys
+from pathlib import Path
+
+EXIT_ROT = 3
+EXIT_DISK = 4
+
+
+def main() -> int:
+    """Run the broker until SIGTERM."""
+    parser = argparse.ArgumentParser(prog="flowc_engine.broker", description=__doc__)
+    parser.add_argument(
+        "--state", type=Path, required=True, help="the folder of the system's state"
+    )
+    parser.add_argument("--plan", type=Path, required=True, help="the plan, as JSON")
+    parser.add_argument(
+        "--listen", required=True, help="the endpoint, for example ipc:///tmp/b.sock"
+    )
+    args = parser.parse_args()
+
+    from flowc_engine.process import die_with_parent  # noqa: PLC0415 - --help stays fast
+
+    die_with_parent(os.getppid())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
+    os.umask(0o077)
+    return serve(args.plan, args.state / "journal", args.listen)
+
+
+def serve(plan_file: Path, folder: Path, endpoint: str) -> int:
+    """Recover the journal and serve; the exit code comes back."""
+    from flowc_dsl.plan import Plan  # noqa: PLC0415
+    from flowc_engine.broker.driver import BrokerDriver  # noqa: PLC0415
+    from flowc_engine.journal.reader import JournalRotError  # noqa: PLC0415
+    from flowc_engine.journal.recovery import recover  # noqa: PLC0415
+
+    plan = Plan.from_json(plan_file.read_text(encoding="utf-8"))
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        recovered = recover(folder)
+        if recovered.cut_bytes:
+            print(
+                f"journal: cut {recovered.cut_bytes} bytes of a torn tail at byte "
+                f"{recovered.position} of segment {recovered.segment}; "
+                "nothing in it was acknowledged",
+                file=sys.stderr,
+                flush=True,
+            )
+        driver = BrokerDriver(plan, folder, recovered, endpoint)
+        signal.signal(signal.SIGTERM, lambda *_: setattr(driver, "stopping", True))
+        print("ready", flush=True)
+        driver.run()
+        driver.close()
+    except BlockingIOError:
+        print(f"journal: another broker has {folder}", file=sys.stderr, flush=True)
+        return EXIT_DISK
+    except JournalRotError as error:
+        print(f"journal: damaged: {error}", file=sys.stderr, flush=True)
+        return EXIT_ROT
+    except OSError as error:
+        what = "the disk is full" if error.errno == errno.ENOSPC else str(error)
+        print(f"journal: {what}; all that was acknowledged is safe", file=sys.stderr, flush=True)
+        return EXIT_DISK
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,196 @@
+"""Looking up events for deliveries: the newest in memory, the rest in the journal's files."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from flowc_engine import limits
+from flowc_engine.bus import wire
+from flowc_engine.core import effects as fx
+from flowc_engine.journal import record as rec
+from flowc_engine.journal.reader import JournalReader, read_first_header
+from flowc_engine.journal.segments import list_segments
+from flowc_engine.journal.state import SlotKey
+
+
+class Found(NamedTuple):
+    """The events of a fetch in [fetch.begin, end)."""
+
+    end: int
+    batches: list[wire.Delivered]
+    bodies: list[fx.Body]
+
+
+class _Record(NamedTuple):
+    first_offset: int
+    rows: int
+    source: str
+    batches: list[wire.Batch]
+    bodies: list[fx.Body]
+
+
+class Place(NamedTuple):
+    """A record begins here, and its first event has this offset (or the next one has)."""
+
+    offset: int
+    segment: int
+    position: int
+
+
+class PlaceIndex:
+    """Where to begin to read for an offset: a place every `INDEX_EVERY_BYTES`, so its size is
+    bounded by the disk's."""
+
+    def __init__(self, folder: Path) -> None:
+        self._places: list[Place] = []
+        for segment in list_segments(folder):
+            header = read_first_header(folder, segment)
+            self._places.append(Place(header.first_offset, segment, 0))
+        self._bytes = 0
+
+    def add(self, offset: int, segment: int, position: int, size: int) -> None:
+        """A record of `size` bytes was written at a place."""
+        self._bytes += size
+        last = self._places[-1] if self._places else None
+        if last is None or last.segment != segment or self._bytes >= limits.INDEX_EVERY_BYTES:
+            self._places.append(Place(offset, segment, position))
+            self._bytes = 0
+
+    def find(self, offset: int) -> Place:
+        """The last known place at or before the record that holds `offset`."""
+        at = bisect_right(self._places, offset, key=lambda p: p.offset) - 1
+        # Records without events share an offset with the next; the first of equals is the safe one.
+        while at > 0 and self._places[at - 1].offset == self._places[at].offset:
+            at -= 1
+        return self._places[max(at, 0)]
+
+
+class Fetcher:
+    """Answers the core's `Fetch`es."""
+
+    def __init__(self, folder: Path, events: dict[str, frozenset[str]]) -> None:
+        """`events`: what each service subscribes to."""
+        self._reader = JournalReader(folder)
+        self._index = PlaceIndex(folder)
+        self._events = events
+        self._hot: list[_Record] = []
+        self._hot_bytes = 0
+        self._hot_from = 0  # all events from this offset on are in `_hot`
+        self._resume: dict[SlotKey, Place] = {}
+        self._durable = wire.Durable(0, 0, 0, 0)
+
+    def start(self, durable: wire.Durable) -> None:
+        """All that exists is on disk, up to here."""
+        self._durable = durable
+        self._hot_from = durable.offset
+
+    def appended(self, append: fx.Append, segment: int, position: int) -> None:
+        """A record was written (it is read only once it is durable)."""
+        size = sum(map(len, append.bodies))
+        self._index.add(append.first_offset, segment, position, size + rec.HEADER_BYTES)
+        if append.rows:
+            entry = append.entry
+            self._hot.append(
+                _Record(
+                    append.first_offset, append.rows, emitter(entry), entry.batches, append.bodies
+                )
+            )
+            self._hot_bytes += size
+            self._trim()
+
+    def _trim(self) -> None:
+        drop = 0
+        while self._hot_bytes > limits.HOT_BYTES_MAX and drop < len(self._hot) - 1:
+            self._hot_bytes -= sum(map(len, self._hot[drop].bodies))
+            drop += 1
+        if drop:
+            del self._hot[:drop]
+            self._hot_from = self._hot[0].first_offset
+
+    def durable(self, durable: wire.Durable) -> None:
+        """The journal is durable up to here."""
+        self._durable = durable
+
+    def fetch(self, fetch: fx.Fetch) -> Found:
+        """Look up. Raises `JournalRotError`."""
+        events = self._events[fetch.key[0]]
+        if fetch.at:
+            return self._fetch_at(fetch, events)
+        if fetch.begin >= self._hot_from:
+            self._resume.pop(fetch.key, None)
+            return _collect(self._hot_records(fetch.begin), fetch, events)
+        return self._fetch_cold(fetch, events)
+
+    def _hot_records(self, begin: int) -> Iterator[_Record]:
+        at = bisect_right(self._hot, begin, key=lambda r: r.first_offset) - 1
+        for index in range(max(at, 0), len(self._hot)):
+            yield self._hot[index]
+
+    def _fetch_cold(self, fetch: fx.Fetch, events: frozenset[str]) -> Found:
+        place = self._resume.get(fetch.key)
+        if place is None or place.offset != fetch.begin:
+            place = self._index.find(fetch.begin)
+        last = [place]
+        found = _collect(self._cold_records(place, last), fetch, events)
+        if last[0].offset == found.end:
+            self._resume[fetch.key] = last[0]
+        return found
+
+    def _cold_records(self, place: Place, last: list[Place]) -> Iterator[_Record]:
+        end = self._durable
+        for read in self._reader.read(
+            place.segment, place.position, end.segment, end.position, limits.SCAN_BYTES_MAX
+        ):
+            header, entry = read.header, read.entry
+            last[0] = Place(header.first_offset + header.rows, read.segment, read.position)
+            if header.rows:
+                bodies: list[fx.Body] = list(read.bodies)
+                yield _Record(
+                    header.first_offset, header.rows, emitter(entry), entry.batches, bodies
+                )
+        yield _Record(last[0].offset, 0, "", [], [])  # how far it was read
+
+    def _fetch_at(self, fetch: fx.Fetch, events: frozenset[str]) -> Found:
+        batches: list[wire.Delivered] = []
+        bodies: list[fx.Body] = []
+        for offset in fetch.at:
+            if batches and batches[-1].first <= offset < batches[-1].first + batches[-1].rows:
+                continue
+            one = fetch._replace(begin=offset, limit=offset + 1, at=())
+            place = self._index.find(offset)
+            found = _collect(self._cold_records(place, [place]), one, events)
+            batches += found.batches
+            bodies += found.bodies
+        return Found(fetch.limit, batches, bodies)
+
+
+def emitter(entry: rec.AnyEntry) -> str:
+    """The name of the source or service whose events these are."""
+    if isinstance(entry, rec.SourceEvents):
+        return entry.source
+    assert isinstance(entry, rec.StepDone)
+    return entry.service
+
+
+def _collect(records: Iterable[_Record], fetch: fx.Fetch, events: frozenset[str]) -> Found:
+    batches: list[wire.Delivered] = []
+    bodies: list[fx.Body] = []
+    size = 0
+    end = fetch.begin
+    for record in records:
+        if record.first_offset >= fetch.limit:
+            return Found(fetch.limit, batches, bodies)
+        first = record.first_offset
+        for batch, body in zip(record.batches, record.bodies, strict=True):
+            if batch.event in events and first + batch.rows > fetch.begin and first < fetch.limit:
+                batches.append(wire.Delivered(batch.event, batch.rows, first, record.source))
+                bodies.append(body)
+                size += len(body)
+            first += batch.rows
+        end = max(end, min(first, fetch.limit))
+        if size >= fetch.bytes_max or len(batches) >= limits.BATCHES_PER_MESSAGE_MAX:
+            break
+    return Found(end, batches, bodies)

@@ -1,0 +1,103 @@
+"""A client of the broker: a DEALER socket that says hello, keeps its heartbeat, and speaks
+`wire`."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+import zmq
+
+from flowc_engine import limits
+from flowc_engine.bus import wire
+
+Body = bytes | memoryview
+
+
+class Client:
+    """One connection. It belongs to the thread and the process that made it.
+
+    `receive` also keeps the session alive: it sends `Heartbeat` when due, and answers `Who` (a
+    broker that was restarted) with `Hello`. Nothing that is sent is sure to have arrived:
+    acknowledgements are the protocol's (`Published`, `Stepped`).
+    """
+
+    def __init__(self, endpoint: str, hello: wire.Hello) -> None:
+        self._pid = os.getpid()
+        self._hello = wire.encode(hello)
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.DEALER)
+        configure(self._socket)
+        self._socket.setsockopt(zmq.RECONNECT_IVL, limits.RECONNECT_MIN_MS)
+        self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, limits.RECONNECT_MAX_MS)
+        self._socket.connect(endpoint)
+        self._heartbeat = wire.encode(wire.Heartbeat())
+        self._socket.send(self._hello)
+        self._heartbeat_at = time.monotonic() + limits.HEARTBEAT_MS / 1000
+
+    @property
+    def socket(self) -> zmq.Socket[bytes]:
+        """For a poller. Read with `receive` only."""
+        return self._socket
+
+    def send(self, message: wire.Message, bodies: Sequence[Body] = ()) -> None:
+        """Queue a message. Raises `RuntimeError` after a fork: the child's sends would vanish."""
+        if os.getpid() != self._pid:
+            raise RuntimeError("a bus connection does not survive a fork; make a new one")
+        if bodies:
+            self._socket.send_multipart([wire.encode(message), *bodies], copy=True)
+        else:
+            self._socket.send(wire.encode(message))
+
+    def receive(self, timeout_ms: int) -> tuple[wire.BrokerMessage, list[bytes]] | None:
+        """The next message and its bodies, or None after `timeout_ms` (0: only what is there)."""
+        deadline = time.monotonic() + timeout_ms / 1000
+        while True:
+            self._beat()
+            left_ms = max(0, int((deadline - time.monotonic()) * 1000))
+            if not self._socket.poll(min(left_ms, limits.HEARTBEAT_MS)):
+                if left_ms <= limits.HEARTBEAT_MS:
+                    return None
+                continue
+            frames = self._socket.recv_multipart()
+            message = wire.decode_broker(frames[0])
+            if isinstance(message, wire.Who):
+                self._socket.send(self._hello)
+                continue
+            return message, frames[1:]
+
+    def _beat(self) -> None:
+        now = time.monotonic()
+        if now >= self._heartbeat_at:
+            self._heartbeat_at = now + limits.HEARTBEAT_MS / 1000
+            self._socket.send(self._heartbeat)
+
+    def close(self) -> None:
+        """Drop the connection and what is still queued."""
+        self._socket.close(linger=0)
+        self._context.term()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def configure(socket: zmq.Socket[bytes]) -> None:
+    """The options that every socket of ours has."""
+    socket.setsockopt(zmq.LINGER, 0)
+    socket.setsockopt(zmq.SNDHWM, 0)  # bounded by credits and windows, never by silent drops
+    socket.setsockopt(zmq.RCVHWM, 0)
+    socket.setsockopt(zmq.MAXMSGSIZE, limits.FRAME_BYTES_MAX)
+    socket.setsockopt(zmq.HEARTBEAT_IVL, limits.ZMTP_HEARTBEAT_MS)
+    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, limits.ZMTP_HEARTBEAT_TIMEOUT_MS)
+    socket.setsockopt(zmq.HANDSHAKE_IVL, limits.HANDSHAKE_MS)

@@ -1,0 +1,336 @@
+"""The wire protocol: what travels between the broker and its clients.
+
+A message is a ZeroMQ multipart: frame 0 is one of the structs below as msgpack (tagged,
+array-like), and the frames after it are *bodies*, one for each `Batch` of the message in order:
+an Arrow IPC record batch message (`RecordBatch.serialize()`, no schema) whose schema
+`flowc_engine.schema.wire_schema` derives from the plan.
+
+Clients are DEALER sockets, the broker is a ROUTER. A client says `Hello` first, and `Heartbeat`
+every `HEARTBEAT_MS`; the broker answers a stranger with `Who`, and the client says `Hello` again
+(that is how a restarted broker is noticed). All names are strings of the plan. Offsets and
+record numbers count from 0.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+PROTOCOL_VERSION = 1
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """The base of all messages; the tag is the class's name."""
+
+
+class Batch(msgspec.Struct, frozen=True, array_like=True):
+    """What a body holds: `rows` events of one type."""
+
+    event: str
+    rows: int
+
+
+class Delivered(msgspec.Struct, frozen=True, array_like=True):
+    """A body as it is delivered. Row `i` of the body has the offset `first + i`.
+
+    Only the rows with `begin <= offset < end` of the `Deliver` are to be handled.
+    """
+
+    event: str
+    rows: int
+    first: int
+    source: str  # the service or source that emitted it
+
+
+class Parked(msgspec.Struct, frozen=True, array_like=True):
+    """An event that a handler gave up on."""
+
+    offset: int
+    event: str
+    handler: str
+    error: str
+    attempts: int
+    time_us: int
+
+
+# ---- said by clients
+
+
+class Hello(Message, frozen=True):
+    """`name`: of the service or source, "log" or "control". `slot`: the replica, from 0."""
+
+    role: Literal["service", "source", "log", "control"]
+    name: str
+    slot: int
+    incarnation: str  # unique to this process
+    plan_hash: str
+    pid: int
+    version: int = PROTOCOL_VERSION
+
+
+class Heartbeat(Message, frozen=True):
+    pass
+
+
+class Resume(Message, frozen=True):
+    """A service accepts an `Assign`. `replay`: it wants all before its cursor first, marked as
+    replay.
+
+    A process that lived on while the broker was away says in `position` how far it has handled
+    (at or over the assigned cursor), sends its steps that were never confirmed again with the
+    new epoch (the first of them with `before` set to the assigned cursor), keeps its own
+    deferred events, and is delivered from `position` on. A new process says -1.
+    """
+
+    service: str
+    slot: int
+    epoch: int
+    replay: bool
+    position: int = -1
+
+
+class Step(Message, frozen=True):
+    """One transaction of a service: it moves its cursor from `before` to `after` and emits
+    `batches`.
+
+    `deferred` are offsets below `after` that failed and are to be retried later; `resolved` are
+    formerly deferred ones that are done (their outputs are among `batches`) or parked. `handled`
+    counts the events that were handled. Bodies follow.
+    """
+
+    service: str
+    slot: int
+    epoch: int
+    before: int
+    after: int
+    batches: list[Batch] = []
+    parked: list[Parked] = []
+    deferred: list[int] = []
+    resolved: list[int] = []
+    handled: int = 0
+
+
+class Replayed(Message, frozen=True):
+    """Replay progress, for flow control: all below `through` was seen."""
+
+    service: str
+    slot: int
+    epoch: int
+    through: int
+
+
+class Publish(Message, frozen=True):
+    """Events of a source: the first of them is its `seq`-th (dense, from 0). Bodies follow."""
+
+    source: str
+    epoch: int
+    seq: int
+    batches: list[Batch]
+
+
+class SourceDone(Message, frozen=True):
+    """The source is exhausted after `seq` events."""
+
+    source: str
+    epoch: int
+    seq: int
+
+
+class Applied(Message, frozen=True):
+    """From the log process: all below `offset` and record `record` is in DuckDB."""
+
+    offset: int
+    record: int
+    checkpointed: int  # records below this one survive without the journal
+
+
+class StatusRequest(Message, frozen=True):
+    pass
+
+
+class Drain(Message, frozen=True):
+    """From control: stop delivering; services finish what they hold."""
+
+
+# ---- said by the broker
+
+
+class Who(Message, frozen=True):
+    """The broker does not know this connection: say `Hello`."""
+
+
+class Assign(Message, frozen=True):
+    """A slot's partitions. Repeated until `Resume`.
+
+    Rows whose partition is not in `partitions`, or whose offset is below `floors[partition]` (other
+    partitions: below nothing), are not the slot's. `deferred` are retried by the slot: it gets
+    them in `Deliver`s with `deferred` set.
+    """
+
+    service: str
+    slot: int
+    epoch: int
+    partitions: list[int]  # empty: all
+    cursor: int
+    floors: dict[int, int] = {}
+    deferred: list[int] = []
+
+
+class Deliver(Message, frozen=True):
+    """The events of a slot's types with offsets in [begin, end). Bodies follow, in offset order.
+
+    `mode`: "live"; "replay", for rebuilding memory, emits nothing; "deferred", the single rows
+    at the deferred offsets given in `offsets`, whatever the cursor.
+    """
+
+    service: str
+    slot: int
+    epoch: int
+    begin: int
+    end: int
+    mode: Literal["live", "replay", "deferred"]
+    batches: list[Delivered]
+    offsets: list[int] = []
+
+
+class Stepped(Message, frozen=True):
+    """The slot's steps are durable up to this cursor."""
+
+    service: str
+    slot: int
+    epoch: int
+    cursor: int
+
+
+class Opened(Message, frozen=True):
+    """A source may publish from `seq` on, with this epoch.
+
+    `done`: it was exhausted in an earlier run.
+    """
+
+    source: str
+    epoch: int
+    seq: int
+    done: bool
+
+
+class Published(Message, frozen=True):
+    """All events of the source below `seq` are durable."""
+
+    source: str
+    epoch: int
+    seq: int
+
+
+class Fenced(Message, frozen=True):
+    """Another process has taken over: stop at once, emit nothing more."""
+
+    why: str
+
+
+class Refused(Message, frozen=True):
+    """A message was not accepted, and changed nothing."""
+
+    code: str
+    why: str
+
+
+class Durable(Message, frozen=True):
+    """To the log process: what may be read. Byte `position` of segment `segment` is the end."""
+
+    segment: int
+    position: int
+    record: int
+    offset: int
+
+
+class SlotStatus(msgspec.Struct, frozen=True, array_like=True):
+    service: str
+    slot: int
+    connected: bool
+    ready: bool  # has said Resume, and has finished its replay
+    cursor: int
+    lag: int  # events of its types not handled yet, 0 when idle; offsets, so an upper bound
+    handled: int  # events since the broker started
+    emitted: int
+    parked: int  # since the state was made
+    deferred: int
+
+
+class SourceStatus(msgspec.Struct, frozen=True, array_like=True):
+    source: str
+    connected: bool
+    seq: int
+    done: bool
+
+
+class Status(Message, frozen=True):
+    """`idle`: every source that said Hello is done, nothing is in flight, deferred or
+    undelivered."""
+
+    offset: int
+    record: int
+    applied: int
+    idle: bool
+    draining: bool
+    slots: list[SlotStatus]
+    sources: list[SourceStatus]
+    log_bytes: int
+    uptime_ms: int
+
+
+class Drained(Message, frozen=True):
+    """To a service or source while draining: finish what you hold, then leave with exit code 0."""
+
+
+ClientMessage = (
+    Hello
+    | Heartbeat
+    | Resume
+    | Step
+    | Replayed
+    | Publish
+    | SourceDone
+    | Applied
+    | StatusRequest
+    | Drain
+)
+BrokerMessage = (
+    Who
+    | Assign
+    | Deliver
+    | Stepped
+    | Opened
+    | Published
+    | Fenced
+    | Refused
+    | Durable
+    | Status
+    | Drained
+)
+
+_encoder = msgspec.msgpack.Encoder()
+_client_decoder = msgspec.msgpack.Decoder(ClientMessage)
+_broker_decoder = msgspec.msgpack.Decoder(BrokerMessage)
+
+
+def encode(message: Message) -> bytes:
+    """Frame 0 of a message."""
+    return _encoder.encode(message)
+
+
+def decode_client(frame: bytes) -> ClientMessage:
+    """What a client said.
+
+    Raises `msgspec.DecodeError` (or its `ValidationError`) for anything else.
+    """
+    return _client_decoder.decode(frame)
+
+
+def decode_broker(frame: bytes) -> BrokerMessage:
+    """What the broker said.
+
+    Raises `msgspec.DecodeError` (or its `ValidationError`) for anything else.
+    """
+    return _broker_decoder.decode(frame)

@@ -1,0 +1,64 @@
+"""The command line: `flowc COMMAND`. A command's module is imported only when it is the one that runs.
+
+To add a command, add a line to `COMMANDS` and a module that defines a click command named `command`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Final
+
+import click
+
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "check": ("flowc_engine.cli.check:command", "Check the guidelines over whole systems."),
+    "explain": ("flowc_engine.cli.explain:command", "Say what a code means, and what to do."),
+    "fmt": ("flowc_engine.cli.fmt:command", "Format .flow files."),
+    "graph": ("flowc_engine.cli.graph:command", "Draw the topology."),
+    "types": ("flowc_engine.cli.types:command", "Write the event classes as a Python module."),
+    "run": ("flowc_engine.cli.run:command", "Run every service on a durable event log."),
+    "emit": ("flowc_engine.cli.emit:command", "Send events into a running system."),
+    "log": ("flowc_engine.cli.log:command", "Query the event log with SQL."),
+    "trace": ("flowc_engine.cli.trace:command", "Show what an event caused."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and help, and imports one on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*COMMANDS, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        found = getattr(import_module(module), attribute)
+        assert isinstance(found, click.Command), COMMANDS[cmd_name]
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands from the table alone, so that `--help` imports none of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0] if args else ""
+        if name and not name.startswith("-") and name not in COMMANDS:
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, COMMANDS, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else " See 'flowc --help'."
+            ctx.fail(f"No such command {name!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="flowc", message="flowc %(version)s")
+def main() -> None:
+    """Event-based microservices, declared: check them, run them, see them.
+
+    Exit codes: 0 clean, 1 findings, 2 usage or unreadable input, 3 failure at run time.
+    """

@@ -1,0 +1,44 @@
+"""Who may emit what: compiled from the declaration, asked for every message, before anything
+changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flowc_dsl.plan import Plan
+from flowc_engine import limits
+from flowc_engine.bus import wire
+
+
+class Access:
+    """The access list of a plan. Each method returns why a message is refused, or None."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._external = frozenset(e.name for e in plan.events if e.external)
+        self._emits = {s.name: frozenset(s.emits) for s in plan.services}
+
+    def refuse_publish(self, message: wire.Publish) -> str | None:
+        """Sources emit external events and commands only."""
+        if not message.batches:
+            return "a publish without events"
+        return _refuse(message.source, message.batches, self._external, "not declared external")
+
+    def refuse_step(self, message: wire.Step) -> str | None:
+        """A service emits what its handlers declare."""
+        declared = self._emits[message.service]
+        if len(message.parked) + len(message.deferred) > limits.BATCH_ROWS_MAX:
+            return "a step that parks or defers too many events"
+        return _refuse(message.service, message.batches, declared, "not among its outputs")
+
+
+def _refuse(
+    who: str, batches: Sequence[wire.Batch], allowed: frozenset[str], why: str
+) -> str | None:
+    if len(batches) > limits.BATCHES_PER_MESSAGE_MAX:
+        return f"{len(batches)} batches in one message, at most {limits.BATCHES_PER_MESSAGE_MAX}"
+    for batch in batches:
+        if batch.event not in allowed:
+            return f"{who} may not emit {batch.event}: {why}"
+        if not 0 < batch.rows <= limits.BATCH_ROWS_MAX:
+            return f"a batch of {batch.rows} events, 1 to {limits.BATCH_ROWS_MAX} may be"
+    return None

@@ -1,0 +1,419 @@
+"""The broker as a function of messages and time: sans-IO.
+
+The driver feeds it `receive`, `lost`, `durable`, `fetched` and `tick`, each with the time in ms,
+and carries out the effects it finds in `take`. The order that makes it safe: an entry is
+appended, then synced, and only `durable` releases the acknowledgement and the delivery of what
+it holds.
+
+A slot's life: `Hello` → new epoch, appended → durable → `Assign`, repeated until `Resume` →
+`Deliver` within the credit → `Step`, which must start at the cursor and carry the current epoch
+→ `Stepped` when durable.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from flowc_engine import limits
+from flowc_engine.bus import wire
+from flowc_engine.core import effects as fx
+from flowc_engine.core.access import Access
+from flowc_engine.core.layout import lay_out
+from flowc_engine.core.session import SlotSession, SourceSession
+from flowc_engine.journal import record as rec
+from flowc_engine.journal.state import DurableState, SlotKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from flowc_dsl.plan import Plan
+
+
+class BrokerCore:
+    """One broker. `state` comes from recovery; `plan` may be newer than it."""
+
+    def __init__(self, plan: Plan, state: DurableState, now_ms: int) -> None:
+        self.plan = plan
+        self.state = state
+        self.access = Access(plan)
+        self.durable_offset = state.offset
+        self.durable_record = state.record
+        self.applied = wire.Applied(0, 0, 0)
+        self.draining = False
+        self.started_ms = now_ms
+        self._out: list[fx.Effect] = []
+        self._waiting: deque[tuple[int, fx.Send]] = deque()
+        self._seen_ms: dict[bytes, int] = {}
+        self._roles: dict[bytes, wire.Hello] = {}
+        self._sources: dict[str, SourceSession] = {}
+        self._log_peers: list[bytes] = []
+        self._log_told: wire.Durable | None = None
+        self._durable_at = wire.Durable(0, 0, 0, 0)
+        self._told_ms = 0
+        self._appended_ms = now_ms
+        self._mark_wanted = False
+        self.journal_bytes = 0
+        slots = lay_out(state, plan)
+        if slots is not None:
+            self._append(rec.Slots(_time_us(now_ms), [], [], slots), 0, [])
+        self._slots: dict[SlotKey, SlotSession] = {
+            (service.name, slot): SlotSession((service.name, slot), frozenset(service.subscribes))
+            for service in plan.services
+            for slot in range(service.replicas)
+        }
+
+    def take(self) -> list[fx.Effect]:
+        """The effects so far, in order; they are the caller's now."""
+        out, self._out = self._out, []
+        return out
+
+    # ---- what happens
+
+    def receive(
+        self, peer: bytes, message: wire.ClientMessage, bodies: list[fx.Body], now_ms: int
+    ) -> None:
+        """A peer said something. Bodies were verified to be what the message says they are."""
+        self._seen_ms[peer] = now_ms
+        if isinstance(message, wire.Hello):
+            self._hello(peer, message, now_ms)
+            return
+        if peer not in self._roles:
+            self._send(peer, wire.Who())
+            return
+        match message:
+            case wire.Step():
+                self._step(peer, message, bodies, now_ms)
+            case wire.Publish():
+                self._publish(peer, message, bodies, now_ms)
+            case wire.Resume():
+                self._resume(peer, message)
+            case wire.Replayed():
+                self._replayed(peer, message)
+            case wire.SourceDone():
+                self._source_done(peer, message, now_ms)
+            case wire.Applied():
+                self.applied = message
+            case wire.StatusRequest():
+                self._send(peer, self.status(now_ms))
+            case wire.Drain():
+                self._drain()
+            case wire.Heartbeat():
+                pass
+
+    def lost(self, peer: bytes) -> None:
+        """The peer can't be reached any more."""
+        self._seen_ms.pop(peer, None)
+        self._roles.pop(peer, None)
+        if peer in self._log_peers:
+            self._log_peers.remove(peer)
+        for session in self._slots.values():
+            if session.peer == peer:
+                session.disconnect()
+        for source in self._sources.values():
+            if source.peer == peer:
+                source.peer = None
+
+    def durable(self, at: wire.Durable, now_ms: int) -> None:
+        """All records below `at.record` are durable; they end at `at.position` of `at.segment`."""
+        self.durable_record, self.durable_offset, self._durable_at = at.record, at.offset, at
+        while self._waiting and self._waiting[0][0] <= at.record:
+            self._out.append(self._waiting.popleft()[1])
+        self._tell_log(now_ms)
+        for session in self._slots.values():
+            if session.assign_record is not None and session.assign_record <= at.record:
+                session.assign_record = None
+                self._assign(session, now_ms)
+            self._want(session)
+
+    def fetched(
+        self,
+        fetch: fx.Fetch,
+        end: int,
+        batches: list[wire.Delivered],
+        bodies: list[fx.Body],
+    ) -> None:
+        """The answer to a `Fetch`: these are all of the slot's events in [fetch.begin, end)."""
+        session = self._slots[fetch.key]
+        session.fetching = False
+        if session.peer is None or session.epoch != fetch.epoch:
+            return
+        message = session.deliver(fetch, end, batches, sum(map(len, bodies)))
+        if message is not None:
+            self._send(session.peer, message, bodies)
+        self._want(session)
+
+    def tick(self, now_ms: int) -> None:
+        """Time passes: repeat what was not answered, forget who is silent, prove the last
+        record."""
+        self._tell_log(now_ms)
+        silent = [
+            p for p, seen in self._seen_ms.items() if now_ms - seen > limits.HEARTBEAT_LOST_MS
+        ]
+        for peer in silent:
+            self.lost(peer)
+        for session in self._slots.values():
+            if session.assign_due(now_ms):
+                self._assign(session, now_ms)
+        if now_ms - self._appended_ms > limits.MARK_AFTER_MS:
+            self.mark(now_ms)
+
+    def mark(self, now_ms: int) -> None:
+        """Write down that the last record is durable, if nothing has done so yet."""
+        if self._mark_wanted and self.durable_record == self.state.record:
+            self._append(rec.Mark(_time_us(now_ms), [], []), 0, [])
+            self._mark_wanted = False
+
+    # ---- hello
+
+    def _hello(self, peer: bytes, hello: wire.Hello, now_ms: int) -> None:
+        if hello.version != wire.PROTOCOL_VERSION:
+            self._refuse(peer, "version", f"this broker speaks protocol {wire.PROTOCOL_VERSION}")
+            return
+        if hello.plan_hash and hello.plan_hash != self.plan.hash and hello.role != "control":
+            self._refuse(peer, "plan", "made for another plan than the one that runs")
+            return
+        self._roles[peer] = hello
+        match hello.role:
+            case "service":
+                self._hello_service(peer, hello, now_ms)
+            case "source":
+                self._hello_source(peer, hello, now_ms)
+            case "log":
+                self._log_peers.append(peer)
+                self._send(peer, self._durable_at)
+            case "control":
+                pass
+
+    def _hello_service(self, peer: bytes, hello: wire.Hello, now_ms: int) -> None:
+        key = (hello.name, hello.slot)
+        session = self._slots.get(key)
+        if session is None:
+            self._refuse(peer, "service", f"there is no replica {hello.slot} of {hello.name}")
+            return
+        if session.peer == peer:
+            return  # a hello that was repeated
+        if session.peer is not None and session.incarnation != hello.incarnation:
+            self._send(session.peer, wire.Fenced("another process has taken this replica over"))
+            self._roles.pop(session.peer, None)
+        epoch = self.state.slots[key].epoch + 1
+        self._append(rec.SlotEpoch(_time_us(now_ms), [], [], *key, epoch), 0, [])
+        session.connect(peer, hello.incarnation, epoch, assign_record=self.state.record)
+
+    def _hello_source(self, peer: bytes, hello: wire.Hello, now_ms: int) -> None:
+        state = self.state.source(hello.name)
+        session = self._sources.setdefault(hello.name, SourceSession())
+        if session.peer == peer:
+            return
+        if session.peer is not None and session.incarnation != hello.incarnation:
+            self._send(session.peer, wire.Fenced("another process publishes as this source"))
+            self._roles.pop(session.peer, None)
+        session.peer, session.incarnation = peer, hello.incarnation
+        self._append(rec.SourceOpened(_time_us(now_ms), [], [], hello.name, state.epoch + 1), 0, [])
+        opened = wire.Opened(hello.name, state.epoch, state.seq, state.done)
+        self._send_when_durable(peer, opened)
+        if self.draining:
+            self._send_when_durable(peer, wire.Drained())
+
+    # ---- sources
+
+    def _publish(
+        self, peer: bytes, message: wire.Publish, bodies: list[fx.Body], now_ms: int
+    ) -> None:
+        session = self._sources.get(message.source)
+        state = self.state.source(message.source)
+        if session is None or session.peer != peer or message.epoch != state.epoch:
+            self._send(peer, wire.Fenced("this source was opened anew"))
+            return
+        refusal = self.access.refuse_publish(message)
+        if refusal is not None:
+            self._refuse(peer, "undeclared", refusal)
+            return
+        rows = sum(b.rows for b in message.batches)
+        if message.seq + rows <= state.seq:  # sent again, and known
+            self._send_when_durable(peer, wire.Published(message.source, state.epoch, state.seq))
+            return
+        if message.seq != state.seq:
+            self._refuse(
+                peer, "gap", f"expected event {state.seq} of the source, got {message.seq}"
+            )
+            return
+        entry = rec.SourceEvents(
+            _time_us(now_ms), message.batches, [len(b) for b in bodies],
+            message.source, message.epoch, message.seq,
+        )  # fmt: skip
+        self._append(entry, rows, bodies)
+        self._send_when_durable(peer, wire.Published(message.source, state.epoch, state.seq))
+
+    def _source_done(self, peer: bytes, message: wire.SourceDone, now_ms: int) -> None:
+        state = self.state.source(message.source)
+        session = self._sources.get(message.source)
+        if session is None or session.peer != peer or message.epoch != state.epoch:
+            self._send(peer, wire.Fenced("this source was opened anew"))
+            return
+        if message.seq != state.seq:
+            self._refuse(peer, "gap", f"done after {message.seq}, but {state.seq} have arrived")
+            return
+        if not state.done:
+            entry = rec.SourceEnded(
+                _time_us(now_ms), [], [], message.source, state.epoch, state.seq
+            )
+            self._append(entry, 0, [])
+        self._send_when_durable(
+            peer, wire.Opened(message.source, state.epoch, state.seq, done=True)
+        )
+
+    # ---- services
+
+    def _resume(self, peer: bytes, message: wire.Resume) -> None:
+        session = self._current(peer, message.service, message.slot, message.epoch)
+        if session is None:
+            return
+        state = self.state.slots[session.key]
+        if message.position >= 0 and not state.cursor <= message.position <= self.durable_offset:
+            self._send(peer, wire.Fenced(f"position {message.position} is not of this log"))
+            return
+        session.resume(
+            state.cursor, message.position, replay=message.replay, deferred=state.deferred
+        )
+        self._want(session)
+
+    def _replayed(self, peer: bytes, message: wire.Replayed) -> None:
+        session = self._current(peer, message.service, message.slot, message.epoch)
+        if session is not None:
+            session.settle(message.through)
+            self._want(session)
+
+    def _step(self, peer: bytes, message: wire.Step, bodies: list[fx.Body], now_ms: int) -> None:
+        session = self._current(peer, message.service, message.slot, message.epoch)
+        if session is None:
+            return
+        state = self.state.slots[session.key]
+        refusal = self.access.refuse_step(message)
+        ends = f"from {message.before} to {message.after}"
+        if message.before != state.cursor:
+            refusal = f"the cursor is {state.cursor}, the step goes {ends}"
+        elif not message.before <= message.after <= self.durable_offset:
+            refusal = f"a step {ends}, of a log that ends at {self.durable_offset}"
+        elif not set(message.resolved) <= {*state.deferred, *message.deferred}:
+            refusal = "it resolves events that were not deferred"
+        if refusal is not None:
+            self._refuse(peer, "step", refusal)
+            return
+        rows = sum(b.rows for b in message.batches)
+        moved = rows or message.parked or message.deferred or message.resolved
+        if moved or message.after > message.before:
+            entry = rec.StepDone(
+                _time_us(now_ms), message.batches, [len(b) for b in bodies],
+                message.service, message.slot, message.epoch, message.before, message.after,
+                message.parked, message.deferred, message.resolved,
+            )  # fmt: skip
+            self._append(entry, rows, bodies)
+        session.handled += message.handled
+        session.emitted += rows
+        session.settle(message.after)
+        stepped = wire.Stepped(message.service, message.slot, message.epoch, message.after)
+        self._send_when_durable(peer, stepped)
+        self._want(session)
+
+    def _current(self, peer: bytes, service: str, slot: int, epoch: int) -> SlotSession | None:
+        """The session, if this peer owns it with this epoch; else the peer is fenced."""
+        session = self._slots.get((service, slot))
+        if session is None or session.peer != peer or session.epoch != epoch:
+            if session is None or session.peer != peer:
+                self._send(peer, wire.Fenced("another process has taken this replica over"))
+            return None  # an older epoch of the same process: it will see its new Assign
+        return session
+
+    def _assign(self, session: SlotSession, now_ms: int) -> None:
+        state = self.state.slots[session.key]
+        session.assigned_ms = now_ms
+        assert session.peer is not None
+        message = wire.Assign(
+            *session.key, session.epoch, state.partitions, state.cursor, dict(state.floors),
+            list(state.deferred),
+        )  # fmt: skip
+        self._send(session.peer, message)
+        if self.draining:
+            self._send(session.peer, wire.Drained())
+
+    def _want(self, session: SlotSession) -> None:
+        """Ask for more of what the slot may have, within its credit."""
+        if not self.draining:
+            fetch = session.next_fetch(self.durable_offset)
+            if fetch is not None:
+                self._out.append(fetch)
+
+    def _drain(self) -> None:
+        if not self.draining:
+            self.draining = True
+            sessions: list[SlotSession | SourceSession] = [
+                *self._slots.values(),
+                *self._sources.values(),
+            ]
+            for session in sessions:
+                if session.peer is not None:
+                    self._send(session.peer, wire.Drained())
+
+    # ---- status
+
+    def status(self, now_ms: int) -> wire.Status:
+        """What the supervisor shows and waits for."""
+        slots = [
+            s.status(self.state.slots[s.key], self.durable_offset) for s in self._slots.values()
+        ]
+        known = [(name, s, self.state.source(name)) for name, s in self._sources.items()]
+        sources = [wire.SourceStatus(n, s.peer is not None, at.seq, at.done) for n, s, at in known]
+        idle = (
+            self.durable_record == self.state.record
+            and all(s.done for s in sources)
+            and all(
+                s.idle(self.state.slots[s.key], self.durable_offset) for s in self._slots.values()
+            )
+        )
+        return wire.Status(
+            offset=self.durable_offset,
+            record=self.durable_record,
+            applied=self.applied.offset,
+            idle=idle,
+            draining=self.draining,
+            slots=slots,
+            sources=sources,
+            log_bytes=self.journal_bytes,
+            uptime_ms=now_ms - self.started_ms,
+        )
+
+    # ---- small things
+
+    def _append(self, entry: rec.AnyEntry, rows: int, bodies: list[fx.Body]) -> None:
+        self._out.append(fx.Append(self.state.record, self.state.offset, rows, entry, bodies))
+        self.state.apply(entry, rows)
+        self._appended_ms = entry.time_us // 1000
+        self._mark_wanted = True
+
+    def _send(self, peer: bytes, message: wire.Message, bodies: Iterable[fx.Body] = ()) -> None:
+        self._out.append(fx.Send(peer, message, list(bodies)))
+
+    def _send_when_durable(self, peer: bytes, message: wire.Message) -> None:
+        """After all that was appended so far is durable."""
+        send = fx.Send(peer, message, [])
+        if self.state.record <= self.durable_record:
+            self._out.append(send)
+        else:
+            self._waiting.append((self.state.record, send))
+
+    def _tell_log(self, now_ms: int) -> None:
+        """Say how far the log may read: not at every commit, or it would wake for each lone
+        event."""
+        due = now_ms - self._told_ms >= limits.LOG_TELL_MS
+        if self._log_peers and due and self._log_told != self._durable_at:
+            self._told_ms, self._log_told = now_ms, self._durable_at
+            for peer in self._log_peers:
+                self._send(peer, self._durable_at)
+
+    def _refuse(self, peer: bytes, code: str, why: str) -> None:
+        self._send(peer, wire.Refused(code, why))
+
+
+def _time_us(now_ms: int) -> int:
+    return now_ms * 1000

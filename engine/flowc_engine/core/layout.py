@@ -1,0 +1,54 @@
+"""Which slots a plan wants: one for each replica of each service, with its share of the
+partitions."""
+
+from __future__ import annotations
+
+from flowc_dsl.plan import Plan
+from flowc_engine.journal import record as rec
+from flowc_engine.journal.state import DurableState, copy_slot
+
+
+def lay_out(state: DurableState, plan: Plan) -> list[rec.SlotState] | None:
+    """The slots that `plan` wants, or None if they are those of `state`.
+
+    A new service starts at offset 0: the log is the truth, and it has all of it to read. When the
+    number of replicas changes, each new slot starts at the lowest cursor of its partitions, and
+    `floors` keep what was handled from being handled again. Slots of services that left the plan
+    are kept as they are.
+    """
+    wanted: list[rec.SlotState] = []
+    planned = {service.name for service in plan.services}
+    for service in plan.services:
+        old = [s for s in state.slots.values() if s.service == service.name]
+        if len(old) == service.replicas:
+            wanted += old
+        else:
+            wanted += _relay(service.name, service.replicas, plan.partitions, old)
+    wanted += [s for s in state.slots.values() if s.service not in planned]
+    if {(s.service, s.slot) for s in wanted} == set(state.slots):
+        return None
+    return [copy_slot(s) for s in wanted]
+
+
+def _relay(
+    service: str, replicas: int, partitions: int, old: list[rec.SlotState]
+) -> list[rec.SlotState]:
+    cursors: dict[int, int] = {}
+    for slot in old:
+        for partition in slot.partitions or range(partitions):
+            cursors[partition] = max(slot.cursor, slot.floors.get(partition, 0))
+    epoch = max((s.epoch for s in old), default=0)
+    slots = []
+    for index in range(replicas):
+        own = [] if replicas == 1 else list(range(index, partitions, replicas))
+        at = {p: cursors.get(p, 0) for p in own or range(partitions)}
+        cursor = min(at.values())
+        floors = {p: c for p, c in at.items() if c > cursor}
+        slots.append(rec.SlotState(service, index, own, cursor, epoch, floors=floors))
+    if old:
+        slots[0].parked = sum(s.parked for s in old)
+        # A deferred event may belong to any new slot; each takes those of its own partitions
+        # when it retries, which the driver can't tell here: so replicas change only when nothing
+        # is deferred.
+        assert not any(s.deferred for s in old), "replicas changed while events wait to be retried"
+    return slots

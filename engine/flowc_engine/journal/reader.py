@@ -1,0 +1,109 @@
+"""Reading what is durable: records from a place on, over segment boundaries."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from flowc_engine import limits
+from flowc_engine.journal import record as rec
+from flowc_engine.journal.segments import segment_path
+
+
+class JournalRotError(Exception):
+    """Acknowledged data in the journal is damaged: nothing may go on as if it were not."""
+
+    def __init__(self, path: Path, position: int, what: str) -> None:
+        super().__init__(f"{path.name} at byte {position}: {what}")
+        self.path, self.position = path, position
+
+
+class Read(NamedTuple):
+    """One record, and the place behind it."""
+
+    header: rec.Header
+    entry: rec.AnyEntry
+    bodies: list[memoryview]
+    segment: int
+    position: int
+
+
+class JournalReader:
+    """Reads the segments of `folder`. Each record's checksums are verified."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._fds: dict[int, int] = {}
+
+    def read(
+        self, segment: int, position: int, end_segment: int, end_position: int, bytes_max: int
+    ) -> Iterator[Read]:
+        """The records from a place to the end, at most about `bytes_max` of them (at least one).
+
+        Raises `JournalRotError` at a record that is not what was written. Snapshots are left out.
+        """
+        left = bytes_max
+        while (segment, position) < (end_segment, end_position) and left > 0:
+            fd = self._open(segment)
+            stop = end_position if segment == end_segment else os.fstat(fd).st_size
+            chunk = memoryview(
+                os.pread(fd, min(stop - position, max(left, rec.HEADER_BYTES)), position)
+            )
+            at = 0
+            while at < len(chunk) and left > 0:
+                header = rec.decode_header(chunk[at:])
+                if header is None:
+                    break
+                if at + header.record_bytes > len(chunk):
+                    if at:
+                        break  # read again from here
+                    chunk = memoryview(os.pread(fd, header.record_bytes, position))
+                payload = chunk[
+                    at + rec.HEADER_BYTES : at + rec.HEADER_BYTES + header.payload_bytes
+                ]
+                if not rec.payload_is_sound(header, payload):
+                    raise self._rot(segment, position + at, "a record's checksum does not match")
+                at += header.record_bytes
+                left -= header.record_bytes
+                if header.kind != rec.KIND_SNAPSHOT:
+                    entry, bodies = rec.decode_payload(payload)
+                    yield Read(header, entry, bodies, segment, position + at)
+            if at == 0:
+                if segment == end_segment:
+                    raise self._rot(segment, position, "no record where one was acknowledged")
+                if any(chunk):
+                    raise self._rot(
+                        segment, position, "neither a record nor the end of the segment"
+                    )
+                segment, position = segment + 1, 0
+            else:
+                position += at
+
+    def _rot(self, segment: int, position: int, what: str) -> JournalRotError:
+        return JournalRotError(segment_path(self._folder, segment), position, what)
+
+    def _open(self, segment: int) -> int:
+        fd = self._fds.get(segment)
+        if fd is None:
+            while len(self._fds) >= limits.OPEN_SEGMENTS_MAX:
+                os.close(self._fds.pop(next(iter(self._fds))))
+            path = segment_path(self._folder, segment)
+            fd = self._fds[segment] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return fd
+
+    def close(self) -> None:
+        """Close the files."""
+        while self._fds:
+            os.close(self._fds.popitem()[1])
+
+
+def read_first_header(folder: Path, segment: int) -> rec.Header:
+    """The header of a segment's snapshot. Raises `JournalRotError`."""
+    path = segment_path(folder, segment)
+    with path.open("rb") as file:
+        header = rec.decode_header(file.read(rec.HEADER_BYTES))
+    if header is None or header.kind != rec.KIND_SNAPSHOT:
+        raise JournalRotError(path, 0, "the segment does not begin with a snapshot")
+    return header

@@ -1,0 +1,72 @@
+"""Every bound of the engine, named, units last; the relations between them hold at import."""
+
+from __future__ import annotations
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+# ---- what an event and a message may be
+EVENT_BYTES_MAX: Final = 1 * MIB
+FRAME_BYTES_MAX: Final = 16 * MIB
+BATCH_ROWS_MAX: Final = 65_536
+BATCHES_PER_MESSAGE_MAX: Final = 1_024
+ERROR_TEXT_CHARS_MAX: Final = 4_000
+
+# ---- coalescing at the sender: a lone event is sent at once; under load, batches grow to these
+COALESCE_ROWS_MAX: Final = 2_000
+COALESCE_BYTES_MAX: Final = 1 * MIB
+
+# ---- flow control
+CREDIT_BYTES_MAX: Final = 4 * MIB  # delivered to a slot and not answered
+DELIVER_BYTES_MAX: Final = 1 * MIB
+SOURCE_WINDOW_BYTES_MAX: Final = 4 * MIB  # published by a source and not acknowledged
+SOURCE_WINDOW_MESSAGES_MAX: Final = 64
+DEFERRED_PER_SLOT_MAX: Final = 1_024
+
+# ---- journal
+SEGMENT_BYTES_MIN: Final = 2 * MIB  # the first; each next is twice as large, up to
+SEGMENT_BYTES: Final = 64 * MIB
+GROUP_BYTES_MAX: Final = 8 * MIB  # one fdatasync covers at most this much
+OPEN_SEGMENTS_MAX: Final = 8
+SCAN_BYTES_MAX: Final = 4 * MIB  # read for one delivery, so that others get their turn
+INDEX_EVERY_BYTES: Final = 1 * MIB
+HOT_BYTES_MAX: Final = 24 * MIB  # of the newest records, kept in memory for those who keep up
+MARK_AFTER_MS: Final = 200  # of silence: a mark proves that the last record was durable
+
+# ---- time
+HEARTBEAT_MS: Final = 1_000
+HEARTBEAT_LOST_MS: Final = 10_000
+ASSIGN_REPEAT_MS: Final = 250
+RECONNECT_MIN_MS: Final = 50
+RECONNECT_MAX_MS: Final = 2_000
+ZMTP_HEARTBEAT_MS: Final = 1_000
+ZMTP_HEARTBEAT_TIMEOUT_MS: Final = 10_000
+HANDSHAKE_MS: Final = 5_000
+
+TICK_MS: Final = 50
+CLOSE_LINGER_MS: Final = 200
+FRAME_COST_BYTES: Final = 512  # what a message counts besides its bytes
+
+# ---- log process
+LOG_TELL_MS: Final = 10  # the broker tells the log how far it may read at most this often
+LOG_LINGER_MS: Final = 50
+LOG_ROWS_PER_TRANSACTION: Final = 20_000
+QUERY_MEMORY_MIB: Final = 1_024
+QUERY_TIMEOUT_MS: Final = 60_000
+
+# ---- supervisor
+RESTART_BACKOFF_MIN_MS: Final = 100
+RESTART_BACKOFF_MAX_MS: Final = 5_000
+RESTARTS_MAX: Final = 5
+RESTARTS_WINDOW_MS: Final = 60_000
+DRAIN_MS_MAX: Final = 30_000
+
+assert EVENT_BYTES_MAX < DELIVER_BYTES_MAX * 2 <= FRAME_BYTES_MAX
+assert COALESCE_BYTES_MAX <= DELIVER_BYTES_MAX <= CREDIT_BYTES_MAX
+assert COALESCE_BYTES_MAX <= SOURCE_WINDOW_BYTES_MAX <= FRAME_BYTES_MAX
+assert FRAME_BYTES_MAX < SEGMENT_BYTES
+assert GROUP_BYTES_MAX < SEGMENT_BYTES
+assert HEARTBEAT_MS * 3 < HEARTBEAT_LOST_MS
+assert RECONNECT_MIN_MS < RECONNECT_MAX_MS < HEARTBEAT_LOST_MS
