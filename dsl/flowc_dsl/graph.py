@@ -18,6 +18,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, NamedTuple
 
 from flowc_dsl.model import Handler, Ref, Service, System
+from flowc_dsl.rules.wording import nearest
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -103,6 +104,20 @@ class FlowGraph:
     def readers(self, event: str) -> tuple[str, ...]:
         """The services that read the event, by trigger or `unless`, each once."""
         return _services((*self.triggers.get(event, ()), *self.watches.get(event, ())))
+
+    @cached_property
+    def misread(self) -> frozenset[str]:
+        """The events that an undeclared name in a trigger or `unless` was probably meant to be."""
+        return self._meant((*self.triggers, *self.watches))
+
+    @cached_property
+    def misemitted(self) -> frozenset[str]:
+        """The events that an undeclared output was probably meant to be."""
+        return self._meant(self.emits)
+
+    def _meant(self, names: Iterable[str]) -> frozenset[str]:
+        unknown = [name for name in names if name not in self.system.events]
+        return frozenset(filter(None, (nearest(name, self.system.events) for name in unknown)))
 
     def reached_from(self, roots: Iterable[Node]) -> set[Node]:
         """What can happen once the roots do: any trigger of `on`, but every side of a join."""

@@ -52,9 +52,24 @@ FRAME_COST_BYTES: Final = 512  # what a message counts besides its bytes
 # ---- log process
 LOG_TELL_MS: Final = 10  # the broker tells the log how far it may read at most this often
 LOG_LINGER_MS: Final = 50
-LOG_ROWS_PER_TRANSACTION: Final = 20_000
-QUERY_MEMORY_MIB: Final = 1_024
+LOG_ROWS_PER_TRANSACTION: Final = 20_000  # as many are applied at once, without lingering
+LOG_BYTES_PER_TRANSACTION: Final = 4 * MIB
+LOG_CHECKPOINT_BYTES: Final = 64 * MIB  # of the journal, applied since the last checkpoint
+LOG_CHECKPOINT_MS: Final = 10_000
+LOG_ROW_GROUP_ROWS: Final = 30_720  # a checkpoint writes the last, partial group of a table anew
+LOG_MEMORY_MIB: Final = 1_024  # of the log process's DuckDB, queries included
+LOG_SPILL_MIB: Final = 2_048  # on disk, of queries that don't fit in memory
+LOG_RETRY_MIN_MS: Final = 500  # after the disk failed
+LOG_RETRY_MAX_MS: Final = 30_000
+LOG_LOCK_WAIT_MS: Final = 10_000  # for an earlier log process, or a query, to end
+QUERY_MEMORY_MIB: Final = 512  # of one query's sorts and hash tables
 QUERY_TIMEOUT_MS: Final = 60_000
+QUERY_AS_OF_MS: Final = 10_000  # a query waits for the log to catch up at most this long
+QUERIES_AT_ONCE: Final = 2
+QUERIES_WAITING_MAX: Final = 32
+QUERY_SQL_CHARS_MAX: Final = 256 * KIB
+QUERY_RESULT_BYTES_MAX: Final = 256 * MIB
+HISTORY_ROWS_MAX: Final = 65_536
 
 # ---- supervisor
 RESTART_BACKOFF_MIN_MS: Final = 100
@@ -70,3 +85,6 @@ assert FRAME_BYTES_MAX < SEGMENT_BYTES
 assert GROUP_BYTES_MAX < SEGMENT_BYTES
 assert HEARTBEAT_MS * 3 < HEARTBEAT_LOST_MS
 assert RECONNECT_MIN_MS < RECONNECT_MAX_MS < HEARTBEAT_LOST_MS
+assert LOG_BYTES_PER_TRANSACTION < LOG_CHECKPOINT_BYTES <= SEGMENT_BYTES
+assert QUERY_MEMORY_MIB * QUERIES_AT_ONCE <= LOG_MEMORY_MIB
+assert LOG_TELL_MS < LOG_LINGER_MS < QUERY_AS_OF_MS < QUERY_TIMEOUT_MS

@@ -77,10 +77,11 @@ class Resume(Message, frozen=True):
     """A service accepts an `Assign`. `replay`: it wants all before its cursor first, marked as
     replay.
 
-    A process that lived on while the broker was away says in `position` how far it has handled
-    (at or over the assigned cursor), sends its steps that were never confirmed again with the
-    new epoch (the first of them with `before` set to the assigned cursor), keeps its own
-    deferred events, and is delivered from `position` on. A new process says -1.
+    A process that lived on while the broker was away says in `position` how far it has handled (at
+    or over the assigned cursor), sends its steps that were never confirmed again with the new epoch
+    (the first of them with `before` set to the assigned cursor), and is delivered from `position`
+    on. A new process says -1, and so does one whose replay was cut short: it begins with an empty
+    memory.
     """
 
     service: str
@@ -180,8 +181,10 @@ class Assign(Message, frozen=True):
 class Deliver(Message, frozen=True):
     """The events of a slot's types with offsets in [begin, end). Bodies follow, in offset order.
 
-    `mode`: "live"; "replay", for rebuilding memory, emits nothing; "deferred", the single rows
-    at the deferred offsets given in `offsets`, whatever the cursor.
+    `mode`: "live"; "replay", for rebuilding memory, emits nothing, and is over with the delivery
+    whose `end` is the assigned cursor (it may be empty); "deferred", the single rows at the
+    deferred offsets given in `offsets`, whatever the cursor. A process that lived on gets those
+    again too, and ignores what it knows: what it still holds, and what its unconfirmed steps resolve.
     """
 
     service: str

@@ -138,7 +138,12 @@ class BrokerCore:
         session.fetching = False
         if session.peer is None or session.epoch != fetch.epoch:
             return
-        message = session.deliver(fetch, end, batches, sum(map(len, bodies)))
+        message: wire.Deliver | None
+        if fetch.at:
+            still = self.state.slots[fetch.key].deferred
+            message = session.deliver_deferred(fetch, still, batches)
+        else:
+            message = session.deliver(end, batches, sum(map(len, bodies)))
         if message is not None:
             self._send(session.peer, message, bodies)
         self._want(session)

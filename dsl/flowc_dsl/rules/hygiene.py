@@ -1,0 +1,194 @@
+"""9xx: exemptions and laws that no longer say anything; and what is kept without being judged yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+from flowc_dsl.diagnostics.diagnostic import Diagnostic, Level
+from flowc_dsl.model import Exemption, Law, Ref, System
+from flowc_dsl.rules.registry import (
+    NOT_JUDGED,
+    PLANNED,
+    UNKNOWN_NAME,
+    Report,
+    checked_rules,
+    declare,
+    declared_rules,
+)
+from flowc_dsl.rules.wording import nearest, quoted
+from flowc_dsl.source import Span
+
+WEAK_EXEMPTION = declare(
+    "FLW901", "weak-exemption", Level.WARNING, "an exemption has no reason, or has expired"
+)
+MATCHES_NOTHING = declare(
+    "FLW902", "matches-nothing", Level.WARNING, "an exemption or a law matches nothing"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Weak:
+    exemption: Exemption
+    fault: Literal["no reason", "expired"]
+    back: int  # findings that it no longer exempts
+
+    def report(self) -> Report:
+        found = self.exemption
+        name = f"exemption of `{found.code.name}` on `{found.subject.name}`"
+        if self.fault == "expired":
+            message, label = f"{name} expired after {found.until}", f"expired after {found.until}"
+            help_ = "mend the finding, or set a later date if the reason still holds"
+        else:
+            message, label = f"{name} has no reason", "needs a reason"
+            help_ = 'say why it is right: `because "…"`'
+        return Report(
+            message,
+            found.span,
+            label,
+            notes=("what it exempted is reported again",) if self.back else (),
+            help=help_ if self.back else "remove it: it matches nothing either",
+            subjects=(found.subject.name,),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class UselessExemption:
+    exemption: Exemption
+    possible: bool
+
+    def report(self) -> Report:
+        code, subject = self.exemption.code.name, self.exemption.subject.name
+        if self.possible:
+            message = f"exemption of `{code}` on `{subject}` matches nothing"
+            help_ = f"remove it: `{subject}` has no such finding"
+        else:
+            message = f"exemption of `{code}` on `{subject}` has no effect"
+            help_ = f"remove it: `{code}` can't be exempted"
+        return Report(
+            message, self.exemption.span, "no effect", help=help_, subjects=(subject,)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownCode:
+    ref: Ref
+    candidate: str | None
+
+    def report(self) -> Report:
+        hint = f"did you mean `{self.candidate}`? " if self.candidate else ""
+        return Report(
+            f"unknown rule `{self.ref.name}`",
+            self.ref.span,
+            "no rule has this code",
+            help=f"{hint}`flowc explain` lists all codes",
+            subjects=(self.ref.name,),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyLaw:
+    law: Law
+    ref: Ref
+
+    def report(self) -> Report:
+        return Report(
+            f"`{self.law.kind}` names `{self.ref.name}`, which holds no service",
+            self.ref.span,
+            "holds no service",
+            help=f"remove the law, or put a service into context `{self.ref.name}`",
+            subjects=(self.ref.name,),
+        )
+
+
+def apply_exemptions(
+    system: System, findings: Iterable[Diagnostic], today: date
+) -> list[Diagnostic]:
+    """The findings that stay, and what is to be said about the exemptions themselves."""
+    kept = list(findings)
+    rules = {checked.rule.code for checked in checked_rules()}
+    for exemption in system.exemptions:
+        code, subject = exemption.code.name, exemption.subject.name
+        if code in PLANNED:
+            continue  # named by `not_judged`
+        if code not in rules:
+            kept.append(_unusable(exemption))
+            continue
+        matched = [d for d in kept if d.code == code and subject in d.subjects]
+        fault = _fault(exemption, today)
+        if fault is not None:
+            kept.append(WEAK_EXEMPTION.diagnostic(Weak(exemption, fault, len(matched))))
+        elif matched:
+            kept = [d for d in kept if d not in matched]
+        else:
+            kept.append(MATCHES_NOTHING.diagnostic(UselessExemption(exemption, possible=True)))
+    return kept
+
+
+def _unusable(exemption: Exemption) -> Diagnostic:
+    code = exemption.code.name
+    if code in declared_rules() or code.startswith("FLW0"):
+        return MATCHES_NOTHING.diagnostic(UselessExemption(exemption, possible=False))
+    candidate = nearest(code, [*declared_rules(), *PLANNED])
+    return UNKNOWN_NAME.diagnostic(UnknownCode(exemption.code, candidate))
+
+
+def _fault(exemption: Exemption, today: date) -> Literal["no reason", "expired"] | None:
+    if not exemption.reason.strip():
+        return "no reason"
+    if exemption.until is not None and date.fromisoformat(exemption.until) < today:
+        return "expired"
+    return None
+
+
+def empty_laws(system: System) -> Iterator[Diagnostic]:
+    """Laws over contexts that hold no service: kept for ever, whatever is written."""
+    filled = {service.context for service in system.services.values()}
+    for law in system.laws:
+        for ref in (law.source, law.target):
+            if ref is not None and ref.name in system.contexts and ref.name not in filled:
+                yield MATCHES_NOTHING.diagnostic(EmptyLaw(law, ref))
+
+
+@dataclass(frozen=True, slots=True)
+class NotJudged:
+    construct: str
+    names: tuple[str, ...]
+    first: Span
+
+    def report(self) -> Report:
+        plural = "s" if len(self.names) > 1 else ""
+        return Report(
+            f"{len(self.names)} `{self.construct}`{plural} kept and not judged yet: "
+            f"{quoted(self.names)}",
+            self.first,
+            "names are resolved, the rest comes with a later version",
+            subjects=self.names,
+        )
+
+
+def not_judged(system: System) -> Iterator[Diagnostic]:
+    """One line for each kind of construct whose meaning comes later."""
+    found: dict[str, list[tuple[str, Span]]] = {}
+    for later in system.later:
+        found.setdefault(later.construct, []).append((later.name, later.span))
+    for law in system.laws:
+        found.setdefault(law.kind, []).append((_law_name(law), law.span))
+    for exemption in system.exemptions:
+        if exemption.code.name in PLANNED:
+            name = f"{exemption.code.name} on {exemption.subject.name}"
+            found.setdefault("allow", []).append((name, exemption.span))
+    for construct, places in found.items():
+        names = tuple(name for name, _ in places)
+        yield NOT_JUDGED.diagnostic(NotJudged(construct, names, places[0][1]))
+
+
+def _law_name(law: Law) -> str:
+    if law.kind == "limit":
+        return f"{law.measure} {law.bound}"
+    words = [law.source and law.source.name, "reaches", law.target and law.target.name]
+    if law.via is not None:
+        words += ["via", law.via.name]
+    return " ".join(word for word in words if word)

@@ -1,0 +1,171 @@
+"""What a rule is, and the rules of the families in the order of their codes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from flowc_dsl.diagnostics.diagnostic import LABELS_MAX, Diagnostic, Label, Level
+from flowc_dsl.graph import FlowGraph
+from flowc_dsl.source import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The prose of one finding; the rule adds its code and level."""
+
+    message: str
+    at: Span
+    label: str = ""
+    related: tuple[Label, ...] = ()
+    notes: tuple[str, ...] = ()
+    help: str | None = None
+    subjects: tuple[str, ...] = ()
+    witness: tuple[str, ...] = ()
+
+
+class Finding(Protocol):
+    """A fault as data. `report` words it, late."""
+
+    def report(self) -> Report: ...
+
+
+Check = Callable[[FlowGraph], Iterator[Finding]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    code: str
+    name: str
+    level: Level
+    summary: str
+
+    def diagnostic(self, finding: Finding) -> Diagnostic:
+        report = finding.report()
+        return Diagnostic(
+            code=self.code,
+            level=self.level,
+            message=report.message,
+            primary=Label(report.at, report.label),
+            related=report.related[: LABELS_MAX - 1],
+            notes=report.notes,
+            help=report.help,
+            subjects=tuple(dict.fromkeys(report.subjects)),
+            witness=report.witness,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedRule:
+    """A rule over the graph, and the function that finds its faults."""
+
+    rule: Rule
+    check: Check
+
+    def run(self, graph: FlowGraph) -> Iterator[Diagnostic]:
+        return map(self.rule.diagnostic, self.check(graph))
+
+
+_CHECKED: dict[str, CheckedRule] = {}
+_DECLARED: dict[str, Rule] = {}
+
+
+def declare(code: str, name: str, level: Level, summary: str) -> Rule:
+    """A rule that is judged elsewhere than over the graph."""
+    assert code not in _DECLARED, f"{code} is declared twice"
+    _DECLARED[code] = Rule(code, name, level, summary)
+    return _DECLARED[code]
+
+
+def rule(code: str, name: str, level: Level, summary: str) -> Callable[[Check], Check]:
+    """Registers a function as the check of a rule."""
+
+    def register(check: Check) -> Check:
+        _CHECKED[code] = CheckedRule(declare(code, name, level, summary), check)
+        return check
+
+    return register
+
+
+def checked_rules() -> tuple[CheckedRule, ...]:
+    """All rules over the graph, by code."""
+    _load()
+    return tuple(_CHECKED[code] for code in sorted(_CHECKED))
+
+
+def declared_rules() -> dict[str, Rule]:
+    """All rules that are judged today, by code."""
+    _load()
+    return dict(sorted(_DECLARED.items()))
+
+
+def _load() -> None:
+    from flowc_dsl.rules import (  # noqa: F401, PLC0415  # the families register themselves
+        delivery,
+        hygiene,
+        ownership,
+        shape,
+        wiring,
+    )
+
+
+UNKNOWN_NAME = declare(
+    "FLW207", "unknown-name", Level.ERROR, "a name is not declared; found while names are resolved"
+)
+NOT_JUDGED = declare(
+    "FLW090", "not-judged-yet", Level.INFO, "a construct is kept, and no rule judges it yet"
+)
+INTERNAL_FAILURE = declare(
+    "FLW999", "internal-failure", Level.ERROR, "the checker failed; the fault is not in your text"
+)
+
+# Codes that are promised and not judged yet: an exemption may name them already.
+PLANNED: dict[str, str] = {
+    "FLW104": "internal event crosses a context",
+    "FLW105": "two stores resolve to one file",
+    "FLW106": "emitter outside the owning context",
+    "FLW108": "service code imports another service's code",
+    "FLW109": "service code emits an undeclared event",
+    "FLW110": "code shared without a library",
+    "FLW206": "parked events nobody watches",
+    "FLW208": "output alternative that no test or scenario exercises",
+    "FLW303": "fan-out or depth over its limit",
+    "FLW304": "join of mutually exclusive alternatives",
+    "FLW305": "path that ends in no terminal event",
+    "FLW306": "unbounded amplification",
+    "FLW307": "hub",
+    "FLW308": "a law is broken",
+    "FLW309": "deadline that can race its unless",
+    "FLW401": "field removed or narrowed which a consumer reads",
+    "FLW402": "new required field without default or upcast",
+    "FLW403": "version bump without upcast chain",
+    "FLW404": "a named field does not exist",
+    "FLW405": "field nobody reads",
+    "FLW406": "deprecated event still read",
+    "FLW407": "stored event not decodable",
+    "FLW408": "lossy upcast",
+    "FLW502": "replicas over 1 with a store and no key",
+    "FLW503": "effectful handler without idempotent",
+    "FLW504": "retry budget exceeds within",
+    "FLW505": "retention shorter than the longest deadline",
+    "FLW506": "lossy delivery of an event an expect needs",
+    "FLW507": "external effect without replay",
+    "FLW508": "declared load exceeds capacity",
+    "FLW510": "replicas over 1 on an embedded store",
+    "FLW601": "event name not past tense",
+    "FLW602": "command not imperative",
+    "FLW603": "handlers form disjoint groups",
+    "FLW604": "two services exchange many types both ways",
+    "FLW605": "god event",
+    "FLW606": "no doc or owner",
+    "FLW701": "pii reaches an exported event or an unlisted service",
+    "FLW702": "kept beyond policy",
+    "FLW703": "secret literal",
+    "FLW801": "undeclared edge seen",
+    "FLW802": "declared edge never seen",
+    "FLW803": "payload violates its schema",
+    "FLW804": "within or expect broken live",
+    "FLW903": "baseline grew",
+    "FLW904": "expect never triggered",
+}

@@ -1,0 +1,35 @@
+"""Small pieces of prose that the findings share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+NAMES_MAX = 4  # in one sentence; the rest are counted
+
+
+def quoted(names: Iterable[str]) -> str:
+    """`A`, `B` and `C`; long lists end in a count."""
+    found = [f"`{name}`" for name in names]
+    if len(found) > NAMES_MAX:
+        found = [*found[: NAMES_MAX - 1], f"{len(found) - NAMES_MAX + 1} more"]
+    if len(found) < 2:
+        return "".join(found)
+    return f"{', '.join(found[:-1])} and {found[-1]}"
+
+
+def counted(count: int, noun: str) -> str:
+    """1 error, 2 errors."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def nearest(name: str, candidates: Iterable[str]) -> str | None:
+    """The candidate that was probably meant, if one is close; case is worth little."""
+    from difflib import get_close_matches  # noqa: PLC0415  # lazy: needed for faults alone
+
+    by_lower = {candidate.lower(): candidate for candidate in sorted(candidates, reverse=True)}
+    close = get_close_matches(name.lower(), sorted(by_lower), n=1, cutoff=0.7)
+    return by_lower[close[0]] if close else None
+
+
+def path_text(witness: Sequence[str]) -> str:
+    return " -> ".join(witness)

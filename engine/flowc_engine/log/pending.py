@@ -1,0 +1,162 @@
+"""What was read from the journal and is to be applied in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from flowc_engine import limits
+from flowc_engine.journal import record as rec
+from flowc_engine.journal.reader import Read
+from flowc_engine.schema import WireSchemas
+
+_CHUNK_ROWS_MIN = 256  # DuckDB scans chunk by chunk: smaller ones are copied together first
+
+_PARKED = pa.schema(
+    [
+        ("_offset", pa.int64()),
+        ("event", pa.string()),
+        ("service", pa.string()),
+        ("slot", pa.int32()),
+        ("handler", pa.string()),
+        ("error", pa.string()),
+        ("attempts", pa.int32()),
+        ("time", pa.timestamp("us", tz="UTC")),
+    ]
+)
+_REJECTED = pa.schema(
+    [
+        ("_offset", pa.int64()),
+        ("rows", pa.int32()),
+        ("event", pa.string()),
+        ("source", pa.string()),
+        ("error", pa.string()),
+        ("body", pa.binary()),
+    ]
+)
+
+WhyNot = Callable[[str, pa.Table], str | None]
+
+
+class _Batch(NamedTuple):
+    first: int
+    source: str
+    rows: pa.RecordBatch
+
+
+class Pending:
+    """Events by type, parked events, and batches that no table can take."""
+
+    def __init__(self, schemas: WireSchemas) -> None:
+        self._schemas = schemas
+        self._batches: dict[str, list[_Batch]] = {}
+        self._parked: list[tuple[object, ...]] = []
+        self._rejected: list[tuple[object, ...]] = []
+        self.rows = 0
+        self.journal_bytes = 0
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return not (self._batches or self._parked or self._rejected)
+
+    @property
+    def rejected(self) -> int:
+        """How many batches no table can take."""
+        return len(self._rejected)
+
+    def add(self, read: Read) -> None:
+        """Take a record of the journal."""
+        header, entry = read.header, read.entry
+        self.rows += header.rows
+        self.journal_bytes += header.record_bytes
+        if isinstance(entry, rec.StepDone):
+            for p in entry.parked:
+                row = (p.offset, p.event, entry.service, entry.slot, p.handler, p.error)
+                self._parked.append((*row, p.attempts, p.time_us))
+        source = emitter(entry)
+        first = header.first_offset
+        for batch, body in zip(entry.batches, read.bodies, strict=True):
+            self._add_batch(batch.event, batch.rows, first, source, body)
+            first += batch.rows
+
+    def _add_batch(self, event: str, rows: int, first: int, source: str, body: memoryview) -> None:
+        try:
+            found = pa.ipc.read_record_batch(pa.py_buffer(body), self._schemas.get(event))
+        except KeyError:
+            self._reject(first, rows, event, source, "the plan has no such event", bytes(body))
+        except (pa.ArrowException, OSError) as error:
+            self._reject(first, rows, event, source, str(error), bytes(body))
+        else:
+            self._batches.setdefault(event, []).append(_Batch(first, source, found))
+
+    def _reject(
+        self, first: int, rows: int, event: str, source: str, error: str, body: bytes
+    ) -> None:
+        text = error[: limits.ERROR_TEXT_CHARS_MAX]
+        self._rejected.append((first, rows, event, source, text, body))
+
+    def events(self) -> Iterator[tuple[str, pa.Table]]:
+        """Each type's rows, with `_offset` and `_source` behind the columns of the wire."""
+        for event, batches in self._batches.items():
+            yield event, _table(batches)
+
+    def extra(self) -> Iterator[tuple[str, pa.Table]]:
+        """The rows of `_parked` and `_rejected`, if any."""
+        if self._parked:
+            yield "_parked", _from_rows(self._parked, _PARKED)
+        if self._rejected:
+            yield "_rejected", _from_rows(self._rejected, _REJECTED)
+
+    def sift(self, why_not: WhyNot) -> None:
+        """Keep only the rows for which `why_not` has no answer; the others are rejected, each with
+        its answer."""
+        for event, batches in list(self._batches.items()):
+            kept = [b for batch in batches for b in self._sift_batch(event, batch, why_not)]
+            self._batches[event] = kept
+            if not kept:
+                del self._batches[event]
+
+    def _sift_batch(self, event: str, batch: _Batch, why_not: WhyNot) -> Iterator[_Batch]:
+        why = why_not(event, _table([batch]))
+        if why is None:
+            yield batch
+        elif batch.rows.num_rows == 1:
+            body = batch.rows.serialize().to_pybytes()
+            self._reject(batch.first, 1, event, batch.source, why, body)
+        else:
+            for index in range(batch.rows.num_rows):
+                row = batch.rows.slice(index, 1)
+                yield from self._sift_batch(
+                    event, _Batch(batch.first + index, batch.source, row), why_not
+                )
+
+
+def emitter(entry: rec.AnyEntry) -> str:
+    """The name of the source or service whose events these are, "" if it has none."""
+    if isinstance(entry, rec.SourceEvents):
+        return entry.source
+    return entry.service if isinstance(entry, rec.StepDone) else ""
+
+
+def _table(batches: list[_Batch]) -> pa.Table:
+    table = pa.Table.from_batches([b.rows for b in batches])
+    if table.num_rows < _CHUNK_ROWS_MIN * len(batches):
+        table = table.combine_chunks()
+    rows = np.fromiter((b.rows.num_rows for b in batches), np.int64, len(batches))
+    first = np.fromiter((b.first for b in batches), np.int64, len(batches))
+    within = np.arange(table.num_rows) - np.repeat(np.cumsum(rows) - rows, rows)
+    sources = {source: index for index, source in enumerate({b.source: 0 for b in batches})}
+    codes = np.fromiter((sources[b.source] for b in batches), np.int32, len(batches))
+    names = pa.DictionaryArray.from_arrays(pa.array(np.repeat(codes, rows)), list(sources))
+    return table.append_column("_offset", pa.array(np.repeat(first, rows) + within)).append_column(
+        "_source", names
+    )
+
+
+def _from_rows(rows: list[tuple[object, ...]], schema: pa.Schema) -> pa.Table:
+    columns = zip(*rows, strict=True)
+    return pa.table([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema)

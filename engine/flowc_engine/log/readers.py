@@ -1,0 +1,153 @@
+"""Queries, each on a connection that can only read: no writes, no files, bounded memory and time.
+
+The database is confined as a whole (`enable_external_access`, `lock_configuration`); here, only
+statements that read are let through, one at a time, in a read-only transaction.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Lock, Timer
+from typing import Literal
+
+import duckdb
+import pyarrow as pa
+
+from flowc_engine import limits
+
+_READING = frozenset({"SELECT", "EXPLAIN", "MULTI"})  # MULTI: what PIVOT is made of
+_BATCH_ROWS = 8_192
+
+FailureKind = Literal["sql", "refused", "timeout", "too_large", "busy", "damaged", "unavailable"]
+
+
+class QueryError(Exception):
+    """A query has no answer; the text says why, in one or a few lines."""
+
+    def __init__(self, kind: FailureKind, message: str) -> None:
+        super().__init__(message)
+        self.kind: FailureKind = kind
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """`truncated`: there were more rows than asked for."""
+
+    table: pa.Table
+    truncated: bool
+
+
+class Readers:
+    """A few connections, lent to one query each. For use from any thread."""
+
+    def __init__(self, connections: list[duckdb.DuckDBPyConnection]) -> None:
+        self._all = connections
+        self._free: queue.SimpleQueue[duckdb.DuckDBPyConnection] = queue.SimpleQueue()
+        for connection in connections:
+            self._free.put(connection)
+        self._lock = Lock()
+        self._closed = False
+
+    def query(
+        self, sql: str, rows_max: int | None = None, timeout_ms: int = limits.QUERY_TIMEOUT_MS
+    ) -> Result:
+        """The answer to one statement that reads. Raises `QueryError`."""
+        with self._lend(timeout_ms) as con:
+            _check(con, sql)
+            try:
+                return _run(con, sql, rows_max)
+            except duckdb.Error as error:
+                raise _explain(error, timeout_ms) from error
+
+    @contextmanager
+    def _lend(self, timeout_ms: int) -> Iterator[duckdb.DuckDBPyConnection]:
+        try:
+            con = self._free.get(timeout=timeout_ms / 1000)
+        except queue.Empty:
+            raise QueryError("busy", "other queries take all connections; try again") from None
+        if self._closed:
+            self._free.put(con)
+            raise QueryError("unavailable", "the log is being opened; try again")
+        timer = Timer(timeout_ms / 1000, con.interrupt)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield con
+        finally:
+            timer.cancel()
+            timer.join()  # or it might interrupt the next query
+            _end(con)
+            self._free.put(con)
+
+    def interrupt(self) -> None:
+        """Stop what runs, for example to get its memory back."""
+        for connection in self._all:
+            connection.interrupt()
+
+    def close(self) -> None:
+        """Stop what runs and close the connections."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        for _ in self._all:
+            self.interrupt()
+            con = self._free.get()
+            con.close()
+
+
+def _check(con: duckdb.DuckDBPyConnection, sql: str) -> None:
+    if len(sql) > limits.QUERY_SQL_CHARS_MAX:
+        raise QueryError("refused", f"SQL of over {limits.QUERY_SQL_CHARS_MAX} characters")
+    try:
+        statements = con.extract_statements(sql)
+    except duckdb.Error as error:
+        raise QueryError("sql", str(error)) from error
+    if len(statements) != 1:
+        raise QueryError("refused", f"one statement, please: these are {len(statements)}")
+    kind = statements[0].type.name
+    if kind not in _READING:
+        raise QueryError("refused", f"the log is read-only: {kind} is not a query")
+
+
+def _run(con: duckdb.DuckDBPyConnection, sql: str, rows_max: int | None) -> Result:
+    con.execute("BEGIN TRANSACTION READ ONLY")
+    reader = con.sql(sql).to_arrow_reader(_BATCH_ROWS)
+    batches: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in reader:
+        batches.append(batch)
+        rows += batch.num_rows
+        size += batch.nbytes
+        if rows_max is not None and rows > rows_max:
+            break
+        if size > limits.QUERY_RESULT_BYTES_MAX:
+            raise QueryError(
+                "too_large",
+                f"the result is larger than {limits.QUERY_RESULT_BYTES_MAX // limits.MIB} MiB: "
+                "add a LIMIT, or aggregate",
+            )
+    table = pa.Table.from_batches(batches, reader.schema)
+    reader.close()
+    if rows_max is None or rows <= rows_max:
+        return Result(table, truncated=False)
+    return Result(table.slice(0, rows_max), truncated=True)
+
+
+def _end(con: duckdb.DuckDBPyConnection) -> None:
+    try:
+        con.execute("ROLLBACK")
+    except duckdb.Error:
+        return  # there was no transaction yet
+
+
+def _explain(error: duckdb.Error, timeout_ms: int) -> QueryError:
+    text = str(error)
+    if isinstance(error, duckdb.InterruptException):
+        return QueryError("timeout", f"stopped: it took over {timeout_ms / 1000:g} s, or too much")
+    if "checksum" in text.lower() or isinstance(error, duckdb.FatalException):
+        return QueryError("damaged", text)
+    return QueryError("sql", text)

@@ -1,0 +1,332 @@
+# ruff: noqa: S608 - every name in SQL is a constant of ours or went through `quote`
+"""The DuckDB file of the log, and the one process that has it open.
+
+A lock file of our own keeps others out: DuckDB's lock is lost when the owner's process closes any
+descriptor of the file, so nothing here opens it but DuckDB itself.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+import pyarrow as pa
+
+from flowc_dsl.plan import Plan
+from flowc_engine import limits
+from flowc_engine.journal.segments import sync_folder
+from flowc_engine.log import tables as tb
+from flowc_engine.log.pending import Pending
+from flowc_engine.log.readers import Readers
+
+DATABASE = "log"
+SCHEMA = f"{DATABASE}.main"
+_SOURCE = "_batch"
+_LOCK_POLL_S = 0.02
+
+Note = Callable[[str], None]
+
+
+class LogHeldError(Exception):
+    """Another process has the log open."""
+
+
+class LogDamagedError(Exception):
+    """The file can't be opened, or is no log of this journal."""
+
+
+class Place(NamedTuple):
+    """The next record to apply: where it is in the journal, its number, and its first offset."""
+
+    segment: int = 0
+    position: int = 0
+    record: int = 0
+    offset: int = 0
+
+
+class _Rows:
+    """A table that DuckDB scans by a fixed name: what it is changes with each insert."""
+
+    def __init__(self) -> None:
+        self.table = pa.table({"nothing": pa.nulls(0)})
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.table.__arrow_c_stream__(requested_schema)
+
+
+@contextmanager
+def hold_log(log_file: Path) -> Iterator[None]:
+    """Keep other processes from opening the log. Raises `LogHeldError` after `LOG_LOCK_WAIT_MS`."""
+    fd = os.open(log_file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + limits.LOG_LOCK_WAIT_MS / 1000
+    try:
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise LogHeldError(f"{log_file} is open in another process") from None
+                time.sleep(_LOCK_POLL_S)
+        yield
+    finally:
+        os.close(fd)
+
+
+class LogStore:
+    """An open log. Make one with `open_store`, under `hold_log`; use it from one thread.
+
+    `readers` may be used from any. A `duckdb.Error` in `apply` or `checkpoint` leaves the file at
+    its last checkpoint: close the store and open it again.
+    """
+
+    def __init__(self, file: Path, con: duckdb.DuckDBPyConnection, plan: Plan) -> None:
+        self._con = con
+        self._wanted = tb.plan_tables(plan)
+        self._rows = _Rows()
+        con.register(_SOURCE, self._rows)
+        self.tables = _synchronise(con, self._wanted)
+        self.applied = _read_applied(con)
+        self.saved = self.applied  # survives without the journal
+        self._written = self.applied
+        self.bytes_since_save = 0
+        self.readers = Readers([_reader(con) for _ in range(limits.QUERIES_AT_ONCE)])
+        con.execute("SET enable_external_access = false")
+        con.execute("SET lock_configuration = true")
+        self.file = file
+
+    def apply(self, pending: Pending, place: Place) -> None:
+        """Add events and parked events, and move to `place`, in one transaction.
+
+        Raises `duckdb.Error`. Rows that don't convert go to `_rejected`.
+        """
+        if pending.empty:
+            self.applied = place
+        else:
+            try:
+                self._transaction(pending, place)
+            except duckdb.DataError:
+                self._sift(pending)
+                self._transaction(pending, place)
+        self.bytes_since_save += pending.journal_bytes
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether a checkpoint has something to do."""
+        return self.saved != self.applied
+
+    def checkpoint(self) -> None:
+        """Make all that was applied independent of the journal. Raises `duckdb.Error`."""
+        if self._written != self.applied:
+            self._con.execute(_applied_sql(self.applied))
+            self._written = self.applied
+        self._con.execute(f"CHECKPOINT {DATABASE}")
+        self.saved = self.applied
+        self.bytes_since_save = 0
+
+    def close(self) -> None:
+        """Let go of the file, as it is."""
+        self.readers.close()
+        self._con.close()
+
+    def _transaction(self, pending: Pending, place: Place) -> None:
+        con = self._con
+        con.execute("BEGIN TRANSACTION")
+        try:
+            for event, rows in pending.events():
+                self._rows.table = rows
+                con.execute(self._insert_sql(event))
+            for name, extra in pending.extra():
+                self._rows.table = extra
+                con.execute(f"INSERT INTO {SCHEMA}.{name} BY NAME SELECT * FROM {_SOURCE}")
+            con.execute(_applied_sql(place))
+            con.execute("COMMIT")
+        except BaseException:
+            _rollback(con)
+            raise
+        self.applied = self._written = place
+
+    def _insert_sql(self, event: str) -> str:
+        values = self._wanted[event].values_sql()
+        return f"INSERT INTO {SCHEMA}.{tb.quote(event)} SELECT {values} FROM {_SOURCE}"
+
+    def _sift(self, pending: Pending) -> None:
+        """Move the rows that their tables can't take to the rejected ones."""
+
+        def why_not(event: str, rows: pa.Table) -> str | None:
+            self._rows.table = rows
+            values = self._wanted[event].values_sql()
+            try:
+                self._con.sql(f"SELECT {values} FROM {_SOURCE}").to_arrow_table()
+            except duckdb.DataError as error:
+                return str(error)
+            return None
+
+        pending.sift(why_not)
+
+
+def open_store(file: Path, plan: Plan, journal_id: int) -> LogStore:
+    """Open the log, made new when there is none.
+
+    Raises `LogDamagedError` for a file that is no log of this journal, `LogHeldError`,
+    `LogSchemaError` when the plan and the tables differ, and `OSError` or `duckdb.Error` (disk).
+    """
+    if not file.exists():
+        _create(file, plan, journal_id)
+    con = _connect(file)
+    try:
+        _attach(con, file)
+        _check_meta(con, file, journal_id)
+        return LogStore(file, con, plan)
+    except BaseException:
+        con.close()
+        raise
+
+
+def quarantine(file: Path) -> Path:
+    """Move a file that is no log aside; its new name comes back."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+    aside = file.with_name(f"{file.name}.bad-{stamp}")
+    os.rename(file, aside)
+    wal = file.with_name(f"{file.name}.wal")
+    if wal.exists():  # another program wrote to it: ours never makes one
+        os.rename(wal, aside.with_name(f"{aside.name}.wal"))
+    sync_folder(file.parent)
+    return aside
+
+
+def _connect(file: Path) -> duckdb.DuckDBPyConnection:
+    # A checkpoint of DuckDB's own would stall a commit: they are ours to time.
+    never = "1000GB"
+    return duckdb.connect(
+        ":memory:",
+        config={
+            "threads": 1,
+            "memory_limit": f"{limits.LOG_MEMORY_MIB}MiB",
+            "temp_directory": str(file.with_suffix(".spill")),
+            "max_temp_directory_size": f"{limits.LOG_SPILL_MIB}MiB",
+            "checkpoint_threshold": never,
+            "auto_checkpoint_skip_wal_threshold": 10**15,
+            "python_enable_replacements": False,
+            "allow_persistent_secrets": False,
+            "autoload_known_extensions": False,
+            "autoinstall_known_extensions": False,
+        },
+    )
+
+
+def _attach(con: duckdb.DuckDBPyConnection, file: Path) -> None:
+    options = f"RECOVERY_MODE no_wal_writes, ROW_GROUP_SIZE {limits.LOG_ROW_GROUP_ROWS}"
+    try:
+        con.execute(f"ATTACH {tb.literal(str(file))} AS {DATABASE} ({options})")
+    except duckdb.Error as error:
+        if "lock" in str(error).lower():
+            raise LogHeldError(f"{file} is open in another program: {error}") from error
+        if isinstance(error, duckdb.IOException) and not file.exists():
+            raise
+        raise LogDamagedError(str(error)) from error
+    con.execute(f"USE {DATABASE}")
+
+
+def _create(file: Path, plan: Plan, journal_id: int) -> None:
+    """Made under another name, so that a log that was begun is never taken for one."""
+    new = file.with_name(f"{file.name}.new")
+    for leftover in (new, new.with_name(f"{new.name}.wal")):
+        leftover.unlink(missing_ok=True)
+    con = _connect(file)
+    try:
+        _attach(con, new)
+        con.execute("BEGIN TRANSACTION")
+        for name, columns in tb.SYSTEM_TABLES.items():
+            con.execute(f"CREATE TABLE {SCHEMA}.{name} ({columns})")
+        meta = [journal_id, tb.FORMAT, plan.system]
+        con.execute(f"INSERT INTO {SCHEMA}._meta VALUES (?, ?, ?, now())", meta)
+        con.execute("COMMIT")
+        con.execute(f"CHECKPOINT {DATABASE}")
+    finally:
+        con.close()
+    os.rename(new, file)
+    sync_folder(file.parent)
+
+
+def _check_meta(con: duckdb.DuckDBPyConnection, file: Path, journal_id: int) -> None:
+    try:
+        found = con.execute(f"SELECT journal_id, format FROM {SCHEMA}._meta").fetchall()
+    except duckdb.Error as error:
+        raise LogDamagedError(str(error)) from error
+    if not found or found[0][0] != journal_id:
+        raise LogDamagedError(f"{file.name} belongs to another journal")
+    if found[0][1] != tb.FORMAT:
+        raise tb.LogSchemaError(
+            f"{file.name} has format {found[0][1]}, this flowc reads {tb.FORMAT}"
+        )
+
+
+def _synchronise(
+    con: duckdb.DuckDBPyConnection, wanted: dict[str, tb.EventTable]
+) -> dict[str, tb.EventTable]:
+    """Add the tables that are new in the plan; all there are come back."""
+    listed = con.execute(f"SELECT event, version, key, columns FROM {SCHEMA}._types").fetchall()
+    stored = tb.stored_tables(listed)
+    by_name = {event.lower(): event for event in stored}
+    for event, table in wanted.items():
+        known = by_name.get(event.lower())
+        if known is None:
+            continue
+        if known != event:
+            raise tb.LogSchemaError(f"the log has a table {known}, which SQL takes for {event}")
+        difference = tb.drift(stored[event], table)
+        if difference is not None:
+            raise tb.LogSchemaError(f"the log holds another {event}: {difference}")
+    new = [table for event, table in wanted.items() if event not in stored]
+    stored.update({table.event: table for table in new})
+    if new or not listed:
+        _add_tables(con, new, list(stored.values()))
+    return stored
+
+
+def _add_tables(
+    con: duckdb.DuckDBPyConnection, new: Sequence[tb.EventTable], every: Sequence[tb.EventTable]
+) -> None:
+    con.execute("BEGIN TRANSACTION")
+    for table in new:
+        con.execute(table.create_sql(SCHEMA))
+        row = [table.event, table.version, table.key, table.columns_json]
+        con.execute(f"INSERT INTO {SCHEMA}._types VALUES (?, ?, ?, ?)", row)
+    con.execute(tb.events_view_sql(SCHEMA, every))
+    con.execute("COMMIT")
+    con.execute(f"CHECKPOINT {DATABASE}")
+
+
+def _read_applied(con: duckdb.DuckDBPyConnection) -> Place:
+    sql = f"SELECT segment, position, record, _offset FROM {SCHEMA}._applied ORDER BY record DESC"
+    found = con.execute(f"{sql} LIMIT 1").fetchall()
+    return Place(*found[0]) if found else Place()
+
+
+def _applied_sql(place: Place) -> str:
+    values = ", ".join(map(str, place))
+    return f"INSERT INTO {SCHEMA}._applied VALUES ({values}, now())"
+
+
+def _reader(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """A connection for queries; `lock_configuration` keeps its settings what they are."""
+    cursor = con.cursor()
+    cursor.execute(f"USE {DATABASE}")
+    cursor.execute(f"SET operator_memory_limit = '{limits.QUERY_MEMORY_MIB}MiB'")
+    cursor.execute("SET TimeZone = 'UTC'")
+    return cursor
+
+
+def _rollback(con: duckdb.DuckDBPyConnection) -> None:
+    try:
+        con.execute("ROLLBACK")
+    except duckdb.Error:
+        return  # the failed commit has ended it already; what went wrong is being raised

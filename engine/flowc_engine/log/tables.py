@@ -1,0 +1,190 @@
+# ruff: noqa: S608 - every name in SQL is a constant of ours or went through `quote`
+"""The tables of the log: one for each event type, as the plan declares it.
+
+A table is named as its event. Its columns are the event's fields in the order of the declaration,
+then `ENVELOPE_COLUMNS`. DuckDB compares names without regard to case.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from flowc_dsl.plan import EventPlan, Plan, TypePlan
+
+ENVELOPE_COLUMNS: Final = (
+    ("_offset", "BIGINT"),
+    ("_time", "TIMESTAMP WITH TIME ZONE"),
+    ("_source", "VARCHAR"),
+    ("_cause", "BIGINT"),
+    ("_root", "BIGINT"),
+    ("_partition", "INTEGER"),
+    ("_version", "INTEGER"),
+)
+
+SYSTEM_TABLES: Final = {
+    "_meta": "journal_id UBIGINT, format INTEGER, system VARCHAR, created TIMESTAMPTZ",
+    # The row with the highest record says where the log is.
+    "_applied": "segment BIGINT, position BIGINT, record BIGINT, _offset BIGINT, "
+    "time TIMESTAMPTZ",
+    "_types": "event VARCHAR, version INTEGER, key VARCHAR, columns VARCHAR",
+    "_parked": "_offset BIGINT, event VARCHAR, service VARCHAR, slot INTEGER, handler VARCHAR, "
+    "error VARCHAR, attempts INTEGER, time TIMESTAMPTZ",
+    "_rejected": "_offset BIGINT, rows INTEGER, event VARCHAR, source VARCHAR, error VARCHAR, "
+    "body BLOB",
+}
+"""`_types`: the tables of events, and the columns they were made with, as JSON. `_rejected`:
+batches of the journal that no table can take, as they are in the journal."""
+
+EVENTS_VIEW: Final = "_events"
+FORMAT: Final = 1
+
+_SCALARS: Final = {
+    "string": "VARCHAR",
+    "bool": "BOOLEAN",
+    "int": "BIGINT",
+    "float": "DOUBLE",
+    "uuid": "UUID",
+    "timestamp": "TIMESTAMP WITH TIME ZONE",
+    "date": "DATE",
+    "duration": "INTERVAL",
+    "bytes": "BLOB",
+    "enum": "VARCHAR",
+}
+
+
+class LogSchemaError(Exception):
+    """The plan and the tables of the log don't fit together."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventTable:
+    """The table of an event type. `columns` are (name, DuckDB type), the event's own."""
+
+    event: str
+    version: int
+    key: str | None
+    columns: tuple[tuple[str, str], ...]
+
+    def create_sql(self, schema: str) -> str:
+        """Makes the table in `schema`."""
+        columns = (*self.columns, *ENVELOPE_COLUMNS)
+        listed = ", ".join(f"{quote(name)} {kind}" for name, kind in columns)
+        return f"CREATE TABLE {schema}.{quote(self.event)} ({listed})"
+
+    def values_sql(self) -> str:
+        """The select list that makes its rows of a wire batch with `_offset` and `_source`."""
+        own = [_value(name, kind) for name, kind in self.columns]
+        envelope = ["_offset", "_time", "_source", "_cause", "coalesce(_root, _offset)"]
+        return ", ".join([*own, *envelope, "_partition", str(self.version)])
+
+    @property
+    def columns_json(self) -> str:
+        """For `_types`."""
+        return json.dumps([list(column) for column in self.columns])
+
+
+def quote(name: str) -> str:
+    """`name` as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """`text` as an SQL string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _value(name: str, kind: str) -> str:
+    """A UUID travels as text, also within lists and structs; all else has its type already."""
+    return f"CAST({quote(name)} AS {kind})" if "UUID" in kind else quote(name)
+
+
+def duckdb_type(plan: Plan, type_plan: TypePlan) -> str:
+    """The DuckDB type of a declared type."""
+    match type_plan.kind:
+        case "decimal":
+            return f"DECIMAL({type_plan.precision},{type_plan.scale})"
+        case "list":
+            return f"{duckdb_type(plan, type_plan.args[0])}[]"
+        case "map":
+            key, value = (duckdb_type(plan, t) for t in type_plan.args)
+            return f"MAP({key}, {value})"
+        case "struct":
+            fields = plan.structs[type_plan.name]
+            listed = ", ".join(f"{quote(f.name)} {duckdb_type(plan, f.type)}" for f in fields)
+            return f"STRUCT({listed})"
+        case kind:
+            return _SCALARS[kind]
+
+
+def event_table(plan: Plan, event: EventPlan) -> EventTable:
+    """The table that `plan` wants for an event."""
+    columns = tuple((f.name, duckdb_type(plan, f.type)) for f in event.fields)
+    return EventTable(event.name, event.version, event.key, columns)
+
+
+def plan_tables(plan: Plan) -> dict[str, EventTable]:
+    """The tables that a plan wants, by event.
+
+    Raises `LogSchemaError` for names that DuckDB can't tell apart or that the log uses itself.
+    """
+    reserved = [*SYSTEM_TABLES, EVENTS_VIEW]
+    _check_names([*reserved, *(e.name for e in plan.events)], "events")
+    envelope = [name for name, _ in ENVELOPE_COLUMNS]
+    for event in plan.events:
+        _check_names([*envelope, *(f.name for f in event.fields)], f"fields of {event.name}")
+    for name, fields in plan.structs.items():
+        _check_names([f.name for f in fields], f"fields of {name}")
+    return {event.name: event_table(plan, event) for event in plan.events}
+
+
+def _check_names(names: Sequence[str], what: str) -> None:
+    seen: dict[str, str] = {}
+    for name in names:
+        if name.lower() in seen:
+            other = seen[name.lower()]
+            raise LogSchemaError(
+                f"the {what} {other} and {name} have one name in SQL, which ignores case"
+            )
+        seen[name.lower()] = name
+
+
+def drift(old: EventTable, new: EventTable) -> str | None:
+    """How the columns of a type differ from those of its table, or None."""
+    if old.columns == new.columns:
+        return None
+    before, after = dict(old.columns), dict(new.columns)
+    for name, kind in old.columns:
+        if name not in after:
+            return f"{old.event}.{name} is no longer declared"
+        if after[name] != kind:
+            return f"{old.event}.{name} is declared {after[name]}, and was {kind}"
+    added = [name for name in after if name not in before]
+    if added:
+        return f"{old.event}.{added[0]} is new"
+    return f"the fields of {old.event} are in another order"
+
+
+def stored_tables(rows: Iterable[tuple[str, int, str | None, str]]) -> dict[str, EventTable]:
+    """The tables that `_types` lists."""
+    return {
+        event: EventTable(event, version, key, tuple((n, k) for n, k in json.loads(columns)))
+        for event, version, key, columns in rows
+    }
+
+
+def events_view_sql(schema: str, tables: Iterable[EventTable]) -> str:
+    """Makes the view of all events: type, key as text, and the envelope."""
+    envelope = ", ".join(name for name, _ in ENVELOPE_COLUMNS)
+    parts = [
+        f"SELECT {literal(t.event)} AS event, "
+        f"CAST({quote(t.key) if t.key else 'NULL'} AS VARCHAR) AS key, {envelope} "
+        f"FROM {schema}.{quote(t.event)}"
+        for t in tables
+    ]
+    nothing = ", ".join(f"CAST(NULL AS {kind}) AS {name}" for name, kind in ENVELOPE_COLUMNS)
+    empty = f"SELECT CAST(NULL AS VARCHAR) AS event, CAST(NULL AS VARCHAR) AS key, {nothing}"
+    body = " UNION ALL ".join([*parts, f"{empty} WHERE false"])
+    return f"CREATE OR REPLACE VIEW {schema}.{EVENTS_VIEW} AS {body}"

@@ -1,0 +1,222 @@
+"""The journal: what was synced is read back, a torn tail is cut, and rot stops everything (spec: journal)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from flowc_engine import limits
+from flowc_engine.bus.wire import Batch
+from flowc_engine.journal import record as rec
+from flowc_engine.journal.reader import JournalReader, JournalRotError
+from flowc_engine.journal.recovery import recover
+from flowc_engine.journal.segments import list_segments, segment_path
+from flowc_engine.journal.state import DurableState
+from flowc_engine.journal.writer import JournalWriter
+
+
+class Log:
+    """A journal with a state that runs beside it, as the broker has it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        found = recover(folder)
+        self.cut_bytes = found.cut_bytes
+        self.state = found.state
+        own = DurableState()
+        own.apply(found.state.snapshot(0), 0)
+        self.writer = JournalWriter(folder, found.journal_id, own)
+        if found.fd >= 0:
+            self.writer.resume(found.fd, found.segment, found.position)
+        else:
+            self.writer.create()
+
+    def events(self, rows: int, body: bytes) -> None:
+        seq = self.state.source("s").seq
+        entry = rec.SourceEvents(7, [Batch("A", rows)], [len(body)], "s", 1, seq)
+        self._append(entry, rows, [body])
+
+    def mark(self) -> None:
+        self._append(rec.Mark(7, [], []), 0, [])
+
+    def _append(self, entry: rec.AnyEntry, rows: int, bodies: list[bytes]) -> None:
+        self.writer.append(
+            entry, bodies, record=self.state.record, first_offset=self.state.offset, rows=rows
+        )
+        self.state.apply(entry, rows)
+
+    def sync(self) -> None:
+        self.writer.sync()
+
+    def read(self) -> list[bytes]:
+        end = self.writer.durable_at
+        reader = JournalReader(self.folder)
+        reads = reader.read(0, 0, end.segment, end.position, 1 << 40)
+        bodies = [bytes(b) for read in reads for b in read.bodies]
+        reader.close()
+        return bodies
+
+
+@pytest.fixture
+def small_segments(monkeypatch):
+    monkeypatch.setattr(limits, "SEGMENT_BYTES_MIN", 4096)
+    monkeypatch.setattr(limits, "SEGMENT_BYTES", 16384)
+
+
+def test_what_was_synced_is_read_back_over_segments(tmp_path, small_segments):
+    log = Log(tmp_path)
+    bodies = [os.urandom(17 * i % 3000 + 1) for i in range(60)]
+    for i, data in enumerate(bodies):
+        log.events(i % 3 + 1, data)
+        if i % 4 == 0:
+            log.sync()
+    log.sync()
+    assert log.read() == bodies
+    assert len(list_segments(tmp_path)) > 2
+    log.writer.close()
+    again = Log(tmp_path)
+    assert again.state == log.state
+    assert again.read() == bodies
+    again.writer.close()
+
+
+def test_a_record_larger_than_a_segment_has_room(tmp_path, small_segments):
+    log = Log(tmp_path)
+    log.events(1, b"x" * 100_000)
+    log.events(1, b"y")
+    log.sync()
+    assert log.read() == [b"x" * 100_000, b"y"]
+    log.writer.close()
+
+
+def test_what_was_not_synced_is_not_there(tmp_path, small_segments):
+    log = Log(tmp_path)
+    log.events(2, b"kept")
+    log.sync()
+    log.events(2, b"lost")
+    again = Log(tmp_path)
+    assert (again.state.offset, again.read()) == (2, [b"kept"])
+    again.writer.close()
+
+
+def journal_of_three(folder: Path) -> tuple[Log, list[int]]:
+    """Two acknowledged records with the proof of it, then one whose sync nobody wrote down."""
+    log = Log(folder)
+    ends = []
+    for data in (b"first", b"second", b"third"):
+        log.events(1, data * 9)
+        log.sync()
+        ends.append(log.writer.durable_at.position)
+    log.writer.close()
+    return log, ends
+
+
+def test_a_tail_torn_at_any_byte_is_cut(tmp_path, small_segments):
+    _, ends = journal_of_three(tmp_path)
+    path = segment_path(tmp_path, 0)
+    whole = path.read_bytes()
+    last_body = whole.rindex(b"third") + 5
+    for cut in range(ends[1], last_body):
+        path.write_bytes(whole[:cut] + bytes(len(whole) - cut))
+        log = Log(tmp_path)
+        assert log.state.offset == 2, cut
+        assert log.read() == [b"first" * 9, b"second" * 9]
+        assert path.read_bytes()[ends[1] :] == bytes(len(whole) - ends[1]), "the tail is gone"
+        log.events(1, b"fourth")  # and the journal goes on
+        log.sync()
+        assert log.read()[-1] == b"fourth"
+        log.writer.close()
+
+
+def test_a_bit_flipped_in_what_was_acknowledged_stops_and_says_where(tmp_path, small_segments):
+    _, ends = journal_of_three(tmp_path)
+    path = segment_path(tmp_path, 0)
+    whole = path.read_bytes()
+    start = 64 + rec.padded(rec.decode_header(whole).payload_bytes)
+    silent = []
+    for at in range(start, ends[1]):
+        flipped = bytearray(whole)
+        flipped[at] ^= 1 << at % 8
+        path.write_bytes(flipped)
+        try:
+            found = recover(tmp_path)
+        except JournalRotError as error:
+            assert error.path == path
+            assert start <= error.position <= at
+        else:
+            os.close(found.fd)
+            if found.state.offset != 3:
+                silent.append(at)
+        assert path.read_bytes() == bytes(flipped), "evidence is not touched"
+    assert silent == []
+
+
+def test_a_mark_proves_the_last_record(tmp_path, small_segments):
+    log = Log(tmp_path)
+    log.events(1, b"only")
+    log.sync()
+    log.mark()
+    log.writer.close()
+    path = segment_path(tmp_path, 0)
+    whole = bytearray(path.read_bytes())
+    whole[whole.index(b"only")] ^= 1
+    path.write_bytes(whole)
+    with pytest.raises(JournalRotError, match="record 0 is damaged, and was durable"):
+        recover(tmp_path)
+
+
+def test_a_missing_segment_is_rot(tmp_path, small_segments):
+    log = Log(tmp_path)
+    for _ in range(30):
+        log.events(1, b"z" * 1000)
+        log.sync()
+    log.writer.close()
+    segment_path(tmp_path, 2).unlink()
+    with pytest.raises(JournalRotError, match=r"0000000002.seg.*missing"):
+        recover(tmp_path)
+
+
+def test_rot_in_an_older_segment_is_found_when_it_is_read(tmp_path, small_segments):
+    log = Log(tmp_path)
+    for _ in range(30):
+        log.events(1, b"z" * 1000)
+        log.sync()
+    path = segment_path(tmp_path, 1)
+    whole = bytearray(path.read_bytes())
+    whole[whole.index(b"zzzz")] ^= 1
+    path.write_bytes(whole)
+    with pytest.raises(JournalRotError, match=r"0000000001.seg"):
+        log.read()
+    log.writer.close()
+
+
+def test_a_segment_that_was_being_made_is_dropped(tmp_path, small_segments):
+    log, _ = journal_of_three(tmp_path)
+    segment_path(tmp_path, 1).write_bytes(bytes(4096))
+    again = Log(tmp_path)
+    assert again.state == log.state
+    assert list_segments(tmp_path) == [0]
+    again.writer.close()
+
+
+def test_a_full_disk_stops_before_anything_is_acknowledged(tmp_path, small_segments, monkeypatch):
+    log = Log(tmp_path)
+    log.events(1, b"kept" * 100)
+    log.sync()
+
+    def full(fd: int, start: int, end: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("flowc_engine.journal.segments.write_zeros", full)
+    with pytest.raises(OSError, match="No space"):
+        for _ in range(20):
+            log.events(1, b"more" * 200)
+            log.sync()
+    monkeypatch.undo()
+    monkeypatch.setattr(limits, "SEGMENT_BYTES_MIN", 4096)
+    again = Log(tmp_path)
+    assert again.read()[0] == b"kept" * 100
+    assert again.state.offset == len(again.read())
+    again.writer.close()
