@@ -67,23 +67,25 @@ echo "make: install one, or name it: make PYTHON=/path/to/python3" >&2; \
 exit 1
 endef
 
-$(VENV)/python:
+# `python -m venv` with pip would need python3-venv; the Python's own pip installs into it instead.
+$(VENV)/base-python:
 	@python=$$($(FIND_PYTHON)) || exit 1; \
 	echo "making $(VENV) with $$($$python --version)"; \
-	rm -rf $(VENV) && $$python -m venv --without-pip $(VENV) && ln -s "$$(command -v $$python)" $@
+	rm -rf $(VENV) && $$python -m venv --without-pip $(VENV) \
+	&& $$python -c 'import sys; print(sys.executable)' >$@
 
-# `python -m venv` with pip would need python3-venv; the Python's own pip installs into it instead.
-INSTALL = $(VENV)/python -m pip --python $(BIN)/python --disable-pip-version-check install --quiet
+INSTALL = "$$(cat $(VENV)/base-python)" -m pip --python $(BIN)/python \
+  --disable-pip-version-check install --quiet
 
-$(VENV)/for-demo: pyproject.toml | $(VENV)/python
+$(VENV)/for-demo: pyproject.toml | $(VENV)/base-python
 	$(INSTALL) --editable .
 	@touch $@
 
-$(VENV)/for-test: pyproject.toml | $(VENV)/python
+$(VENV)/for-test: pyproject.toml | $(VENV)/base-python
 	$(INSTALL) --editable '.[dev]'
 	@touch $@ $(VENV)/for-demo
 
-$(VENV)/for-year: pyproject.toml | $(VENV)/python
+$(VENV)/for-year: pyproject.toml | $(VENV)/base-python
 	$(INSTALL) --editable '.[airline]'
 	@touch $@ $(VENV)/for-demo
 

@@ -139,7 +139,7 @@ class FlowGraph:
     def shortest_path(
         self, start: Node, goal: Callable[[Node], bool], within: set[Node] | None = None
     ) -> tuple[Node, ...]:
-        """The nodes of a shortest path of at least one edge from `start` to a goal; () if none."""
+        """The nodes of a shortest path of at least one edge, `start` to a goal; () if none."""
         parents: dict[Node, Node] = {}
         queue: deque[Node] = deque([start])
         while queue:

@@ -43,7 +43,7 @@ def handler_cycle(graph: FlowGraph) -> Iterator[Finding]:
                 continue
             path = graph.shortest_path(handler, lambda n, h=handler: n == h, component)
             shown |= set(path)
-            yield _cycle(graph, (handler, *path[:-1]))
+            yield _cycle(graph, path[:-1])
 
 
 def _cycle(graph: FlowGraph, ring: tuple[Node, ...]) -> Cycle:

@@ -211,7 +211,7 @@ def unreachable(graph: FlowGraph) -> Iterator[Finding]:
         if any(p in lost - component for n in component for p in graph.predecessors[n]):
             continue  # it waits for another ring
         first = next(n for n in graph.successors if n in component and _is_event(n))
-        ring = (first, *graph.shortest_path(first, lambda n, f=first: n == f, component))
+        ring = graph.shortest_path(first, lambda n, f=first: n == f, component)
         emit = next(u for u in graph.emits[first.name] if u.node in component)
         behind = graph.reached_from([*roots, *component]) - reached - component
         waiting = tuple(n.name for n in graph.successors if n in behind and _is_event(n))

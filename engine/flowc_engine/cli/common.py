@@ -1,23 +1,94 @@
-"""What the commands share: exit codes, where text goes, and a program that is loaded and checked."""
+"""What the commands share: exit codes, how text reaches the terminal, a program loaded and checked."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import date, datetime
+from enum import IntEnum
 from pathlib import Path
-from typing import Final, Literal, NoReturn, TextIO
+from typing import TYPE_CHECKING, Literal, NoReturn, TextIO
 
 import click
 
-from flowc_dsl.check import Report, Summary, check_system
-from flowc_dsl.diagnostics.diagnostic import Diagnostic, Label
-from flowc_dsl.diagnostics.full import render_full
-from flowc_dsl.diagnostics.rebase import rebased
 from flowc_dsl.diagnostics.width import WIDTH_DEFAULT, Look
-from flowc_dsl.rules.registry import INTERNAL_FAILURE
-from flowc_dsl.rules.registry import Report as Words
-from flowc_dsl.source import Source, Span
+
+if TYPE_CHECKING:
+    from flowc_engine.checking import CheckedProgram
+
+ColorChoice = Literal["auto", "always", "never"]
+
+
+class ExitCode(IntEnum):
+    CLEAN = 0
+    FINDINGS = 1
+    USAGE = 2
+    FAILURE = 3
+
+
+color_option = click.option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    show_default=True,
+    help="Colour the output; `auto` on a terminal, unless NO_COLOR is set.",
+)
+
+
+def look_for(stream: TextIO, color: ColorChoice = "auto") -> Look:
+    """What may be written to the stream: colour, characters outside ASCII, and how wide."""
+    terminal = stream.isatty()
+    colored = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    if color != "auto":
+        colored = color == "always"
+    width = shutil.get_terminal_size().columns - 8 if terminal else WIDTH_DEFAULT
+    return Look(color=colored, unicode=_takes_unicode(stream), width=width)
+
+
+def _takes_unicode(stream: TextIO) -> bool:
+    try:
+        "✓…".encode(stream.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def today() -> date:
+    """The day it is here; the compiler has no clock."""
+    return datetime.now().astimezone().date()
+
+
+def fail(message: str, code: ExitCode = ExitCode.USAGE) -> NoReturn:
+    """One line on stderr, and the exit code."""
+    look = look_for(sys.stderr)
+    click.echo(f"error: {look.show(message)}", err=True)
+    sys.exit(code)
+
+
+def shown_path(path: Path) -> str:
+    """The path as seen from the current folder, where it is below it."""
+    try:
+        relative = os.path.relpath(path)
+    except ValueError:  # another drive
+        return str(path)
+    return str(path) if relative.startswith("../../") else Path(relative).as_posix()
+
+
+def load_checked(path: str | Path) -> CheckedProgram:
+    """The program of a main file, for commands that need one without errors.
+
+    Errors are written to stderr in full, and the process ends with exit code 1 (2 where the file itself
+    can't be read, 3 where the checker failed). Warnings do not stop a command and are not shown.
+    """
+    from flowc_dsl.diagnostics.diagnostic import Level
+    from flowc_dsl.diagnostics.full import render_full
+    from flowc_engine.checking import check_path
+
+    checked = check_path(Path(path), today())
+    if checked.exit_code in {ExitCode.USAGE, ExitCode.FAILURE} or checked.report.has_errors:
+        errors = [d for d in checked.report.diagnostics if d.level == Level.ERROR]
+        text = render_full(errors, checked.report.sources, look_for(sys.stderr))
+        click.echo(text, nl=False, err=True)
+        sys.exit(max(checked.exit_code, ExitCode.FINDINGS))
+    return checked

@@ -93,9 +93,9 @@ class Readers:
             if self._closed:
                 return
             self._closed = True
-        for _ in self._all:
-            self.interrupt()
-            con = self._free.get()
+        self.interrupt()
+        lent = [self._free.get() for _ in self._all]  # each comes back once its query has stopped
+        for con in lent:
             con.close()
 
 
