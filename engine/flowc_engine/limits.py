@@ -46,6 +46,7 @@ ZMTP_HEARTBEAT_TIMEOUT_MS: Final = 10_000
 HANDSHAKE_MS: Final = 5_000
 
 TICK_MS: Final = 50
+LAZY_SYNC_MS: Final = 5  # a moved cursor waits this long for an fdatasync that others need
 CLOSE_LINGER_MS: Final = 200
 FRAME_COST_BYTES: Final = 512  # what a message counts besides its bytes
 

@@ -15,7 +15,7 @@ from flowc_dsl.draw.grid import Grid, Item, Link
 SWEEPS = 24
 BOX_GAP_PX = 18.0
 BEND_GAP_PX = 7.0
-ROW_PAD_PX = 30.0  # between a row and the lane beside it: room for a context's frame and title
+ROW_PAD_PX = 34.0  # between a row and the lane beside it: room for a context's frame and title
 COLUMN_GAP_PX = 72.0
 COLUMN_GAP_MAX_PX = 132.0
 STRAIGHT = {0: 1.0, 1: 2.0, 2: 8.0}  # how much a link pulls, by how many of its ends are bends
@@ -27,6 +27,10 @@ class Frame:
 
     columns: list[tuple[float, float]]
     bands: list[tuple[float, float]]
+
+    def middle(self, column: int) -> float:
+        left, right = self.columns[column]
+        return (left + right) / 2
 
 
 def place(grid: Grid, label_widths: Sequence[float]) -> Frame:

@@ -1,7 +1,8 @@
 """The broker's command line. It is started by the supervisor, which holds the state's lock.
 
-Prints `ready` when it listens. Exit codes: 0 after SIGTERM, 3 a journal that is damaged, 4 a
-disk that is full or fails; the last line on stderr says what and where.
+Prints `ready` when it listens. Exit codes: 0 after SIGTERM, 3 a journal that is damaged or can't be
+laid out as the plan wants it, 4 a disk that is full or fails; the last line on stderr says what and
+where.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import signal
 import sys
 from pathlib import Path
 
-EXIT_ROT = 3
+EXIT_STATE = 3
 EXIT_DISK = 4
 
 
@@ -42,6 +43,7 @@ def serve(plan_file: Path, folder: Path, endpoint: str) -> int:
     """Recover the journal and serve; the exit code comes back."""
     from flowc_dsl.plan import Plan  # noqa: PLC0415
     from flowc_engine.broker.driver import BrokerDriver  # noqa: PLC0415
+    from flowc_engine.core.layout import LayoutError  # noqa: PLC0415
     from flowc_engine.journal.reader import JournalRotError  # noqa: PLC0415
     from flowc_engine.journal.recovery import recover  # noqa: PLC0415
 
@@ -66,9 +68,12 @@ def serve(plan_file: Path, folder: Path, endpoint: str) -> int:
     except BlockingIOError:
         print(f"journal: another broker has {folder}", file=sys.stderr, flush=True)
         return EXIT_DISK
+    except LayoutError as error:
+        print(f"plan: {error}", file=sys.stderr, flush=True)
+        return EXIT_STATE
     except JournalRotError as error:
         print(f"journal: damaged: {error}", file=sys.stderr, flush=True)
-        return EXIT_ROT
+        return EXIT_STATE
     except OSError as error:
         what = "the disk is full" if error.errno == errno.ENOSPC else str(error)
         print(f"journal: {what}; all that was acknowledged is safe", file=sys.stderr, flush=True)

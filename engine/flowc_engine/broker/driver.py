@@ -54,6 +54,8 @@ class BrokerDriver:
         configure(self._socket)
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self._socket.bind(endpoint)
+        self._urgent = False
+        self._lazy_since_ms: int | None = None
         self.stopping = False
         durable = self._journal.durable_at
         self._fetcher.start(durable)
@@ -67,7 +69,7 @@ class BrokerDriver:
         """
         tick_at = 0
         while not self.stopping:
-            if self._socket.poll(limits.TICK_MS):
+            if self._socket.poll(limits.TICK_MS if self._lazy_since_ms is None else 1):
                 self._receive()
             now = self._clock.now_ms()
             if now >= tick_at:
@@ -77,6 +79,8 @@ class BrokerDriver:
 
     def close(self) -> None:
         """Make all durable, and leave the proof that it was."""
+        self._urgent = True
+        self._carry_out()
         self._core.mark(self._clock.now_ms())
         self._carry_out()
         self._journal.close()
@@ -123,9 +127,11 @@ class BrokerDriver:
                             first_offset=effect.first_offset, rows=effect.rows,
                         )  # fmt: skip
                         self._fetcher.appended(effect, *place)
+                        self._note(effect)
                     case fx.Fetch():
                         fetches.append(effect)
-            if self._journal.pending_bytes:
+            if self._sync_due():
+                self._urgent, self._lazy_since_ms = False, None
                 self._journal.sync()
                 durable = self._journal.durable_at
                 self._fetcher.durable(durable)
@@ -137,6 +143,19 @@ class BrokerDriver:
                 fetches = []
             else:
                 return
+
+    def _note(self, append: fx.Append) -> None:
+        if not append.lazy:
+            self._urgent = True
+        elif self._lazy_since_ms is None:
+            self._lazy_since_ms = self._clock.now_ms()
+
+    def _sync_due(self) -> bool:
+        """Whether somebody waits for what was appended, or it has waited long enough."""
+        if self._urgent:
+            return True
+        since = self._lazy_since_ms
+        return since is not None and self._clock.now_ms() - since >= limits.LAZY_SYNC_MS
 
     def _send(self, send: fx.Send) -> None:
         frames = [send.peer, wire.encode(send.message), *send.bodies]

@@ -313,7 +313,7 @@ class BrokerCore:
                 message.service, message.slot, message.epoch, message.before, message.after,
                 message.parked, message.deferred, message.resolved,
             )  # fmt: skip
-            self._append(entry, rows, bodies)
+            self._append(entry, rows, bodies, lazy=not moved)
         session.handled += message.handled
         session.emitted += rows
         session.settle(message.after)
@@ -390,8 +390,11 @@ class BrokerCore:
 
     # ---- small things
 
-    def _append(self, entry: rec.AnyEntry, rows: int, bodies: list[fx.Body]) -> None:
-        self._out.append(fx.Append(self.state.record, self.state.offset, rows, entry, bodies))
+    def _append(
+        self, entry: rec.AnyEntry, rows: int, bodies: list[fx.Body], *, lazy: bool = False
+    ) -> None:
+        at = self.state
+        self._out.append(fx.Append(at.record, at.offset, rows, entry, bodies, lazy))
         self.state.apply(entry, rows)
         self._appended_ms = entry.time_us // 1000
         self._mark_wanted = True

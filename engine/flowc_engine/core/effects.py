@@ -20,13 +20,17 @@ class Send(NamedTuple):
 
 
 class Append(NamedTuple):
-    """Write an entry; the core has given it its record number and first offset already."""
+    """Write an entry; the core has given it its record number and first offset already.
+
+    `lazy`: nobody waits for it (a cursor that moved), so it may be synced with what comes next.
+    """
 
     record: int
     first_offset: int
     rows: int
     entry: rec.AnyEntry
     bodies: list[Body]
+    lazy: bool = False
 
 
 class Fetch(NamedTuple):

@@ -8,13 +8,17 @@ from flowc_engine.journal import record as rec
 from flowc_engine.journal.state import DurableState, copy_slot
 
 
+class LayoutError(Exception):
+    """The state can't be dealt out as the plan wants it now."""
+
+
 def lay_out(state: DurableState, plan: Plan) -> list[rec.SlotState] | None:
     """The slots that `plan` wants, or None if they are those of `state`.
 
     A new service starts at offset 0: the log is the truth, and it has all of it to read. When the
     number of replicas changes, each new slot starts at the lowest cursor of its partitions, and
-    `floors` keep what was handled from being handled again. Slots of services that left the plan
-    are kept as they are.
+    `floors` keep what was handled from being handled again. Raises `LayoutError`. Slots of
+    services that left the plan are kept as they are.
     """
     wanted: list[rec.SlotState] = []
     planned = {service.name for service in plan.services}
@@ -46,9 +50,11 @@ def _relay(
         floors = {p: c for p, c in at.items() if c > cursor}
         slots.append(rec.SlotState(service, index, own, cursor, epoch, floors=floors))
     if old:
+        waiting = sum(len(s.deferred) for s in old)
+        if waiting:  # which new slot each belongs to can't be told without reading it
+            raise LayoutError(
+                f"{service} had {len(old)} replicas and has {waiting} events that wait to be "
+                f"retried; run it with {len(old)} until they are done, and change its replicas then"
+            )
         slots[0].parked = sum(s.parked for s in old)
-        # A deferred event may belong to any new slot; each takes those of its own partitions
-        # when it retries, which the driver can't tell here: so replicas change only when nothing
-        # is deferred.
-        assert not any(s.deferred for s in old), "replicas changed while events wait to be retried"
     return slots

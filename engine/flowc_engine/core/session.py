@@ -111,7 +111,7 @@ class SlotSession:
     def deliver_deferred(
         self, fetch: fx.Fetch, still: list[int], batches: list[wire.Delivered]
     ) -> wire.Deliver:
-        """The message with the rows that wait to be retried; `still` waits, whatever was fetched."""
+        """The message with the rows that wait to be retried (`still`, whatever was fetched)."""
         at = sorted(set(fetch.at) & set(still))
         return wire.Deliver(*self.key, self.epoch, self.chain, self.chain, "deferred", batches, at)
 

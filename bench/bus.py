@@ -1,0 +1,184 @@
+"""The bus alone: broker, journal and wire, with clients that do nothing per event.
+
+What is left of a workload's time above this is the SDK's. One process publishes bodies that were
+made beforehand, one steps through them; the broker is the real one.
+
+    python bench/bus.py [--events N] [--rows ROWS_PER_BATCH]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TypeVar
+
+import pyarrow as pa
+
+from flowc_dsl.plan import EventPlan, FieldPlan, HandlerPlan, Plan, ServicePlan, TypePlan
+from flowc_engine import limits
+from flowc_engine.bus import wire
+from flowc_engine.bus.client import Client
+from flowc_engine.schema import wire_schema
+from orders import columns
+from procs import Cpu
+
+T = TypeVar("T")
+HERE = Path(__file__).parent
+
+
+def plan() -> Plan:
+    """One source, one service."""
+    kinds = {"order_id": "string", "customer": "string", "amount": "float", "qty": "int"}
+    fields = [FieldPlan(name, TypePlan(kind)) for name, kind in {**kinds, "note": "string"}.items()]
+    order = EventPlan("OrderPlaced", "event", 1, "order_id", tuple(fields), external=True)
+    handler = HandlerPlan(("OrderPlaced",))
+    return Plan("Bus", (order,), (ServicePlan("Count", "python", "count", (handler,)),), {}, {})
+
+
+def body(start: int, rows: int) -> bytes:
+    """A body as a source makes it."""
+    values = [*columns(start, rows).values()]
+    values += [[0] * rows, [None] * rows, [None] * rows, [0] * rows]
+    schema = wire_schema(plan(), "OrderPlaced")
+    arrays = [pa.array(v, f.type) for v, f in zip(values, schema, strict=True)]
+    return pa.record_batch(arrays, schema=schema).serialize().to_pybytes()
+
+
+def publish(endpoint: str, events: int, rows: int) -> None:
+    """The source: a window of bytes and messages, as the SDK's."""
+    bodies = [body(i * rows, rows) for i in range(16)]
+    client = Client(endpoint, wire.Hello("source", "gen", 0, "a", plan().hash, 1))
+    opened = expect(client, wire.Opened)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    cpu, begun = time.process_time(), time.monotonic_ns()
+    sent = acked = 0
+    window = min(limits.SOURCE_WINDOW_MESSAGES_MAX * rows, limits.SOURCE_WINDOW_BYTES_MAX // 220)
+    batches = [wire.Batch("OrderPlaced", rows)]
+    while acked < events:
+        while sent < events and sent - acked + rows <= max(window, rows):
+            client.send(
+                wire.Publish("gen", opened.epoch, sent, batches), [bodies[sent // rows % 16]]
+            )
+            sent += rows
+        got = client.receive(1000)
+        if got is not None and isinstance(got[0], wire.Published):
+            acked = got[0].seq
+    client.send(wire.SourceDone("gen", opened.epoch, sent))
+    expect(client, wire.Opened)
+    report(begun, cpu, sent)
+    client.close()
+
+
+def consume(endpoint: str, events: int) -> None:
+    """The service: a step a delivery."""
+    client = Client(endpoint, wire.Hello("service", "Count", 0, "b", plan().hash, 2))
+    assign = expect(client, wire.Assign)
+    epoch = assign.epoch
+    client.send(wire.Resume("Count", 0, epoch, replay=False))
+    print("ready", flush=True)
+    cpu, begun = time.process_time(), time.monotonic_ns()
+    seen = cursor = 0
+    while cursor < events:
+        got = client.receive(1000)
+        match got and got[0]:
+            case wire.Deliver() as deliver:
+                for batch in deliver.batches:
+                    seen += batch.rows
+                client.send(
+                    wire.Step("Count", 0, epoch, deliver.begin, deliver.end, handled=seen)
+                )
+            case wire.Stepped() as stepped:
+                cursor = stepped.cursor
+    report(begun, cpu, seen)
+    client.close()
+
+
+def expect(client: Client, kind: type[T]) -> T:
+    """The next message of a kind."""
+    while True:
+        got = client.receive(5000)
+        if got is not None and isinstance(got[0], kind):
+            return got[0]
+
+
+def report(begun: int, cpu: float, events: int) -> None:
+    """For the parent."""
+    now = time.monotonic_ns()
+    used = time.process_time() - cpu
+    print(json.dumps({"begun": begun, "ended": now, "cpu_s": used, "events": events}), flush=True)
+
+
+def measure(events: int, rows: int) -> dict[str, object]:
+    """One run."""
+    with tempfile.TemporaryDirectory(prefix="flowc-bench-") as folder:
+        state = Path(folder)
+        (state / "journal").mkdir()
+        (state / "plan.json").write_text(plan().to_json())
+        endpoint = f"ipc://{state}/broker.sock"
+        broker = spawn(
+            "-m", "flowc_engine.broker", "--state", folder, "--plan", f"{folder}/plan.json",
+            "--listen", endpoint,
+        )  # fmt: skip
+        ready(broker)
+        source = spawn(str(HERE / "bus.py"), "--publish", endpoint, "--events", str(events), "--rows", str(rows))
+        service = spawn(str(HERE / "bus.py"), "--consume", endpoint, "--events", str(events))
+        ready(source)
+        ready(service)
+        cpu = Cpu(broker.pid)
+        source.stdin.write("go\n")
+        source.stdin.flush()
+        published = json.loads(source.stdout.readline())
+        consumed = json.loads(service.stdout.readline())
+        broker_us = cpu.seconds() * 1e6 / events
+        broker.terminate()
+        for process in (source, service, broker):
+            process.wait(10)
+    seconds = (max(consumed["ended"], published["ended"]) - published["begun"]) / 1e9
+    return {
+        "events_per_s": round(events / seconds),
+        "verified": published["events"] == consumed["events"] == events,
+        "cpu_us_per_event": {
+            "broker": round(broker_us, 3),
+            "source": round(published["cpu_s"] * 1e6 / events, 3),
+            "service": round(consumed["cpu_s"] * 1e6 / events, 3),
+        },
+    }
+
+
+def spawn(*args: str) -> subprocess.Popen[str]:
+    """A Python process of ours."""
+    return subprocess.Popen(
+        [sys.executable, *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+
+def ready(process: subprocess.Popen[str]) -> None:
+    """Wait for its word."""
+    line = process.stdout.readline().strip()
+    assert line == "ready", line
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--rows", type=int, default=1000)
+    parser.add_argument("--publish", help=argparse.SUPPRESS)
+    parser.add_argument("--consume", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.publish:
+        publish(args.publish, args.events, args.rows)
+    elif args.consume:
+        consume(args.consume, args.events)
+    else:
+        print(json.dumps(measure(args.events, args.rows), indent=2))
+
+
+if __name__ == "__main__":
+    main()
