@@ -3,7 +3,7 @@
 What is left of a workload's time above this is the SDK's. One process publishes bodies that were
 made beforehand, one steps through them; the broker is the real one.
 
-    python bench/bus.py [--events N] [--rows ROWS_PER_BATCH]
+    python bench/bus.py [--events N] [--rows ROWS_PER_BATCH] [--log]
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import TypeVar
 
 import pyarrow as pa
+from orders import columns
+from procs import cpu_seconds, status_kib
 
 from flowc_dsl.plan import EventPlan, FieldPlan, HandlerPlan, Plan, ServicePlan, TypePlan
 from flowc_engine import limits
 from flowc_engine.bus import wire
 from flowc_engine.bus.client import Client
 from flowc_engine.schema import wire_schema
-from orders import columns
-from procs import Cpu
 
 T = TypeVar("T")
 HERE = Path(__file__).parent
@@ -90,9 +90,7 @@ def consume(endpoint: str, events: int) -> None:
             case wire.Deliver() as deliver:
                 for batch in deliver.batches:
                     seen += batch.rows
-                client.send(
-                    wire.Step("Count", 0, epoch, deliver.begin, deliver.end, handled=seen)
-                )
+                client.send(wire.Step("Count", 0, epoch, deliver.begin, deliver.end, handled=seen))
             case wire.Stepped() as stepped:
                 cursor = stepped.cursor
     report(begun, cpu, seen)
@@ -114,7 +112,7 @@ def report(begun: int, cpu: float, events: int) -> None:
     print(json.dumps({"begun": begun, "ended": now, "cpu_s": used, "events": events}), flush=True)
 
 
-def measure(events: int, rows: int) -> dict[str, object]:
+def measure(events: int, rows: int, *, log: bool) -> dict[str, object]:
     """One run."""
     with tempfile.TemporaryDirectory(prefix="flowc-bench-") as folder:
         state = Path(folder)
@@ -126,22 +124,50 @@ def measure(events: int, rows: int) -> dict[str, object]:
             "--listen", endpoint,
         )  # fmt: skip
         ready(broker)
-        source = spawn(str(HERE / "bus.py"), "--publish", endpoint, "--events", str(events), "--rows", str(rows))
+        loader = None
+        if log:
+            loader = spawn(
+                "-m", "flowc_engine.log", "--state", folder, "--plan", f"{folder}/plan.json",
+                "--broker", endpoint, "--query", f"ipc://{state}/log.sock",
+            )  # fmt: skip
+            ready(loader)
+        source = spawn(
+            str(HERE / "bus.py"),
+            "--publish",
+            endpoint,
+            "--events",
+            str(events),
+            "--rows",
+            str(rows),
+        )
         service = spawn(str(HERE / "bus.py"), "--consume", endpoint, "--events", str(events))
         ready(source)
         ready(service)
-        cpu = Cpu(broker.pid)
+        cpu = cpu_seconds(broker.pid)
+        log_cpu = cpu_seconds(loader.pid) if loader else 0.0
         source.stdin.write("go\n")
         source.stdin.flush()
         published = json.loads(source.stdout.readline())
         consumed = json.loads(service.stdout.readline())
-        broker_us = cpu.seconds() * 1e6 / events
+        broker_us = (cpu_seconds(broker.pid) - cpu) * 1e6 / events
+        loaded: dict[str, float] = {}
+        if loader:
+            applied = wait_loaded(endpoint, events)
+            loaded = {
+                "in_duckdb_s": round((applied - published["begun"]) / 1e9, 3),
+                "log_us_per_event": round((cpu_seconds(loader.pid) - log_cpu) * 1e6 / events, 3),
+                "log_peak_mib": status_kib(loader.pid, "VmHWM") // 1024,
+            }
+            loader.terminate()
+            loader.wait(30)
         broker.terminate()
         for process in (source, service, broker):
             process.wait(10)
     seconds = (max(consumed["ended"], published["ended"]) - published["begun"]) / 1e9
     return {
         "events_per_s": round(events / seconds),
+        "seconds": round(seconds, 3),
+        **loaded,
         "verified": published["events"] == consumed["events"] == events,
         "cpu_us_per_event": {
             "broker": round(broker_us, 3),
@@ -149,6 +175,16 @@ def measure(events: int, rows: int) -> dict[str, object]:
             "service": round(consumed["cpu_s"] * 1e6 / events, 3),
         },
     }
+
+
+def wait_loaded(endpoint: str, events: int) -> int:
+    """Until the log has applied all; when that was, in ns."""
+    with Client(endpoint, wire.Hello("control", "bench", 0, "c", "", 3)) as client:
+        while True:
+            client.send(wire.StatusRequest())
+            if expect(client, wire.Status).applied >= events:
+                return time.monotonic_ns()
+            time.sleep(0.01)
 
 
 def spawn(*args: str) -> subprocess.Popen[str]:
@@ -169,6 +205,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--rows", type=int, default=1000)
+    parser.add_argument("--log", action="store_true", help="with DuckDB loading")
     parser.add_argument("--publish", help=argparse.SUPPRESS)
     parser.add_argument("--consume", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -177,7 +214,7 @@ def main() -> None:
     elif args.consume:
         consume(args.consume, args.events)
     else:
-        print(json.dumps(measure(args.events, args.rows), indent=2))
+        print(json.dumps(measure(args.events, args.rows, log=args.log), indent=2))
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ class Report:
     summary: Summary
     sources: Mapping[str, Source] = field(default_factory=dict)
     system: str | None = None
+    judged: bool = False  # whether the rules were run
 
     @property
     def has_errors(self) -> bool:
@@ -59,19 +60,21 @@ def check_system(
 ) -> Report:
     """Judges a system by all rules.
 
-    `before` are the diagnostics of the text and the names. Where they say that text was not understood
-    (an error of a `0xx` code), the rules are not run: what is missing from the model would be taken for
-    missing from the system. `today` decides which exemptions have expired.
+    `before` are the diagnostics of the text and the names. Where they say that text was not
+    understood (an error of a `0xx` code), the rules are not run: what is missing from the model
+    would be taken for missing from the system. `today` decides which exemptions have expired.
     """
     found = list(before)
     graph = build_graph(system) if system is not None else None
-    if system is not None and graph is not None and not any(map(_not_understood, found)):
+    judged = graph is not None and not any(map(_not_understood, found))
+    if graph is not None and judged:
         found += judge(graph, today)
     return Report(
         diagnostics=in_order(found),
         summary=_summary(graph, found),
         sources=dict(sources or {}),
         system=system.name if system is not None else None,
+        judged=judged,
     )
 
 

@@ -1,17 +1,18 @@
 """The handler-level graph of a system: who triggers what.
 
-Nodes are events and handlers. A handler is an edge from each of its triggers to each of its outputs, so a
-path reads `OrderPlaced -> Stock.on OrderPlaced -> StockReserved`. What a handler merely reads (`unless`)
-is no edge. Names that are not declared are nodes too: what a name is, is not the graph's question.
+Nodes are events and handlers. A handler is an edge from each of its triggers to each of its
+outputs, so a path reads `OrderPlaced -> Stock.on OrderPlaced -> StockReserved`. What a handler
+merely reads (`unless`) is no edge. Names that are not declared are nodes too: what a name is, is
+not the graph's question.
 
-networkx costs more to import than a small system costs to check, so the walks that every check needs are
-plain, and `networkx()` builds the `DiGraph` for those that need more (cycles, exports).
+networkx costs more to import than a small system costs to check, so the walks that every check
+needs are plain, and `networkx()` builds the `DiGraph` for those that need more (cycles, exports).
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -91,10 +92,16 @@ class FlowGraph:
     watches: Mapping[str, tuple[Use, ...]] = field(default_factory=dict)  # by `unless`
 
     @cached_property
+    def rank(self) -> Mapping[Node, int]:
+        """The place of each node in the order of the text."""
+        return {node: number for number, node in enumerate(self.successors)}
+
+    @cached_property
     def edge_count(self) -> int:
         """Each trigger (`of` is one), `unless` and output of each handler, as written."""
         return sum(
-            len(h.triggers) + len(h.unless) + len(h.output_refs()) for _, h in self.handlers.values()
+            len(h.triggers) + len(h.unless) + len(h.output_refs())
+            for _, h in self.handlers.values()
         )
 
     def emitters(self, event: str) -> tuple[str, ...]:
@@ -137,9 +144,9 @@ class FlowGraph:
         return all(event in reached for event in self.predecessors[node])
 
     def shortest_path(
-        self, start: Node, goal: Callable[[Node], bool], within: set[Node] | None = None
+        self, start: Node, goal: Node, within: set[Node] | None = None
     ) -> tuple[Node, ...]:
-        """The nodes of a shortest path of at least one edge, `start` to a goal; () if none."""
+        """The nodes from `start` to `goal` by at least one edge, so also round a ring; else ()."""
         parents: dict[Node, Node] = {}
         queue: deque[Node] = deque([start])
         while queue:
@@ -147,7 +154,7 @@ class FlowGraph:
             for successor in self.successors[node]:
                 if within is not None and successor not in within:
                     continue
-                if goal(successor):
+                if successor == goal:
                     return (*_back(node, start, parents), successor)
                 if successor not in parents and successor != start:
                     parents[successor] = node
@@ -171,8 +178,7 @@ class FlowGraph:
         graph = self.networkx()
         part = graph if within is None else graph.subgraph(within)
         found = [set(c) for c in nx.strongly_connected_components(part) if len(c) > 1]
-        rank = {node: i for i, node in enumerate(self.successors)}
-        return sorted(found, key=lambda component: min(rank[node] for node in component))
+        return sorted(found, key=lambda found: min(self.rank[node] for node in found))
 
     def networkx(self) -> nx.DiGraph[Node]:
         """The same graph as a `networkx.DiGraph`; built on first use."""

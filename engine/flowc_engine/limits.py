@@ -53,11 +53,13 @@ FRAME_COST_BYTES: Final = 512  # what a message counts besides its bytes
 # ---- log process
 LOG_TELL_MS: Final = 10  # the broker tells the log how far it may read at most this often
 LOG_LINGER_MS: Final = 50
+LOG_LINGER_MAX_MS: Final = 500  # where many types make each transaction slow
+LOG_DUTY: Final = 10  # a transaction is followed by a pause of ten times its duration
 LOG_ROWS_PER_TRANSACTION: Final = 20_000  # as many are applied at once, without lingering
-LOG_BYTES_PER_TRANSACTION: Final = 4 * MIB
+LOG_BYTES_PER_TRANSACTION: Final = 8 * MIB
 LOG_CHECKPOINT_BYTES: Final = 64 * MIB  # of the journal, applied since the last checkpoint
 LOG_CHECKPOINT_MS: Final = 10_000
-LOG_ROW_GROUP_ROWS: Final = 30_720  # a checkpoint writes the last, partial group of a table anew
+LOG_ROW_GROUP_ROWS: Final = 16_384  # larger transactions are written as whole groups, once
 LOG_MEMORY_MIB: Final = 1_024  # of the log process's DuckDB, queries included
 LOG_SPILL_MIB: Final = 2_048  # on disk, of queries that don't fit in memory
 LOG_RETRY_MIN_MS: Final = 500  # after the disk failed
@@ -78,6 +80,21 @@ RESTART_BACKOFF_MAX_MS: Final = 5_000
 RESTARTS_MAX: Final = 5
 RESTARTS_WINDOW_MS: Final = 60_000
 DRAIN_MS_MAX: Final = 30_000
+START_MS_MAX: Final = 30_000  # for all services to be ready before the sources start anyway
+STATUS_EVERY_MS: Final = 200
+KILL_AFTER_MS: Final = 3_000  # from SIGTERM to SIGKILL
+LOG_LAST_EVENTS_MAX: Final = 100_000  # that the log process may be behind when told to stop
+LOG_STALL_MS_MAX: Final = 15_000  # without progress of the log process while stopping
+PLAIN_EVERY_MS: Final = 5_000  # between progress lines where there is no terminal
+LOG_TAIL_LINES: Final = 25
+PROCESS_LOG_BYTES_MAX: Final = 16 * MIB  # then it is moved to `.old` at the next start
+EMIT_MS_MAX: Final = 10_000
+HOLD_MS_MAX: Final = 3_000  # to wait for a command that holds the state for a moment
+CONFIG_BYTES_MAX: Final = 1 * MIB
+NAMES_LISTED_MAX: Final = 8  # in a message, of what there is
+
+# ---- drawing
+DOT_BUDGET_MS: Final = 10_000  # Graphviz is killed after this, and flowc draws by itself
 
 assert EVENT_BYTES_MAX < DELIVER_BYTES_MAX * 2 <= FRAME_BYTES_MAX
 assert COALESCE_BYTES_MAX <= DELIVER_BYTES_MAX <= CREDIT_BYTES_MAX
@@ -85,7 +102,11 @@ assert COALESCE_BYTES_MAX <= SOURCE_WINDOW_BYTES_MAX <= FRAME_BYTES_MAX
 assert FRAME_BYTES_MAX < SEGMENT_BYTES
 assert GROUP_BYTES_MAX < SEGMENT_BYTES
 assert HEARTBEAT_MS * 3 < HEARTBEAT_LOST_MS
+assert RESTART_BACKOFF_MIN_MS <= RESTART_BACKOFF_MAX_MS < RESTARTS_WINDOW_MS
+assert STATUS_EVERY_MS < HEARTBEAT_MS
 assert RECONNECT_MIN_MS < RECONNECT_MAX_MS < HEARTBEAT_LOST_MS
 assert LOG_BYTES_PER_TRANSACTION < LOG_CHECKPOINT_BYTES <= SEGMENT_BYTES
+assert LOG_ROW_GROUP_ROWS < LOG_ROWS_PER_TRANSACTION
+assert LOG_ROW_GROUP_ROWS % 2_048 == 0  # DuckDB's vectors
 assert QUERY_MEMORY_MIB * QUERIES_AT_ONCE <= LOG_MEMORY_MIB
-assert LOG_TELL_MS < LOG_LINGER_MS < QUERY_AS_OF_MS < QUERY_TIMEOUT_MS
+assert LOG_TELL_MS < LOG_LINGER_MS < LOG_LINGER_MAX_MS < QUERY_AS_OF_MS < QUERY_TIMEOUT_MS

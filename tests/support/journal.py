@@ -46,9 +46,7 @@ class JournalBuilder:
     def append(self, entry, bodies, rows: int) -> int:
         """Add an entry and sync; its first offset comes back."""
         first = self._state.offset
-        self._writer.append(
-            entry, bodies, record=self._state.record, first_offset=first, rows=rows
-        )
+        self._writer.append(entry, bodies, record=self._state.record, first_offset=first, rows=rows)
         self._state.apply(entry, rows)
         self._writer.sync()
         return first

@@ -56,7 +56,9 @@ def after(period_ms: int, of: str, unless: str, out: str, **more) -> Handler:
     )
 
 
-def service(name: str, context: str | None, *handlers: Handler, stores: str = "", **more) -> Service:
+def service(
+    name: str, context: str | None, *handlers: Handler, stores: str = "", **more
+) -> Service:
     return Service(
         name,
         NOWHERE,
@@ -161,7 +163,9 @@ def airline() -> System:
         ),
         service("Alerts", "Weather", on("WeatherObserved", "WeatherAlertRaised?")),
         service(
-            "Risk", "Weather", on("WeatherAlertRaised & FlightScheduled", "DepartureAtRisk*"),
+            "Risk",
+            "Weather",
+            on("WeatherAlertRaised & FlightScheduled", "DepartureAtRisk*"),
             stores="open_alerts",
         ),
         service("Clock", None, every(60_000, "Ticked")),
@@ -173,7 +177,10 @@ def airline() -> System:
             stores="airports",
         ),
         service(
-            "Scorecards", "Insight", on("FlightArrived"), on("AirportDayClosed", "CarrierScored*"),
+            "Scorecards",
+            "Insight",
+            on("FlightArrived"),
+            on("AirportDayClosed", "CarrierScored*"),
             stores="carriers",
         ),
         service(
@@ -198,8 +205,6 @@ def generated(services: int, seed: int = 0, contexts: int = 5, flow: bool = True
             triggers = " | ".join(f"Event{j}Happened" for j in seen) if i else "Started"
             handlers.append(on(triggers, f"Event{i}Happened" if not handlers else ""))
         context = rng.choice(names) if contexts and rng.random() < 0.95 else None
-        found.append(
-            service(f"Service{i}", context, *handlers, stores="db" * (rng.random() < 0.2))
-        )
+        found.append(service(f"Service{i}", context, *handlers, stores="db" * (rng.random() < 0.2)))
     events = [event("Started", "external"), *(event(f"Event{i}Happened") for i in range(services))]
     return system("Generated", dict.fromkeys(names), events, *found)

@@ -1,8 +1,8 @@
 """A diagnostic: data that renderers turn into text, JSON or an editor's squiggle.
 
-How they are worded: lower case, no full stop at the end, no blame, the subject named in the message, the
-smallest span that shows the fault, at most `LABELS_MAX` labels. The message stands alone in one line.
-`help` says what to do next, in the imperative.
+How they are worded: lower case, no full stop at the end, no blame, the subject named in the
+message, the smallest span that shows the fault, at most `LABELS_MAX` labels. The message stands
+alone in one line. `help` says what to do next, in the imperative.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """`subjects` are the names that `allow CODE on NAME` may match; `witness` is a path of names."""
+    """`subjects` are the names that `allow CODE on NAME` matches; `witness` is a path of names."""
 
     code: str  # "FLW101"
     level: Level

@@ -44,14 +44,17 @@ def _render(found: Diagnostic, sources: Mapping[str, Source], look: Look) -> str
         by_path.setdefault(label.span.path, []).append(label)
     numbers = [_end_line(label, sources) for label in labels]
     gutter = len(str(max(numbers, default=1)))
-    for path, group in by_path.items():
+    for path, group in by_path.items():  # what is merely worth knowing takes two lines
         arrow = "-->" if path == found.primary.span.path else ":::"
-        place = f"{' ' * gutter}{_paint(arrow, _BLUE, look)} {_place(path, group[0], sources, look)}"
+        place = (
+            f"{' ' * gutter}{_paint(arrow, _BLUE, look)} {_place(path, group[0], sources, look)}"
+        )
         lines.append(place)
-        if path in sources:
+        if path in sources and found.level != Level.INFO:
             marks = [m for label in group for m in _marks(label, sources[path], found)]
             lines += _snippet(sources[path], marks, gutter, look, found.level)
-    lines += _footer(found, gutter, look)
+    if found.level != Level.INFO or found.help:
+        lines += _footer(found, gutter, look)
     return "\n".join(line.rstrip() for line in lines)
 
 

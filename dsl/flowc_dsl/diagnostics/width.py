@@ -1,4 +1,4 @@
-"""How text looks on a terminal: cells a character takes, and characters that must not get through."""
+"""How text looks on a terminal: the cells a character takes, and what must not get through."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Look:
 
 
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_ASCII = {"…": "...", "—": "-", "–": "-", "“": '"', "”": '"', "’": "'", "✓": "ok"}
+_ASCII = {"…": "...", "—": "-", "“": '"', "”": '"', "✓": "ok"}
 
 
 def is_combining(char: str) -> bool:
@@ -101,7 +101,7 @@ def _running(widths: Iterable[int]) -> Iterable[int]:
 
 
 def _window(edges: tuple[int, ...], focus: tuple[int, int], room: int) -> tuple[int, int]:
-    """Code points `low` to `high` that fit in `room` cells; a third of the room stands before the focus."""
+    """Code points `low` to `high` that fit in `room` cells, a third of them before the focus."""
     from bisect import bisect_left, bisect_right  # noqa: PLC0415  # long lines are rare
 
     want = max(0, min(edges[focus[0]] - room // 3, edges[-1] - room))

@@ -1,7 +1,8 @@
-"""Which horizontal band each box stands in: contexts get rows, and between the rows are lanes for edges.
+"""Which horizontal band each box stands in: contexts get rows; between them are lanes for edges.
 
-Band 2 i + 1 is row i, and bands 2 i and 2 i + 2 are the lanes above and below it. Contexts whose columns
-do not overlap share a row. A box without a context stands in a row beside a context, or in a lane.
+Band 2 i + 1 is row i, and bands 2 i and 2 i + 2 are the lanes above and below it. Contexts whose
+columns do not overlap share a row. A box without a context stands in a row beside a context, or in
+a lane.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ Columns = tuple[int, int]  # first and last
 
 @dataclass(frozen=True, slots=True)
 class Bands:
-    """`of` is the band of each box; `blocked` are, for each row, the columns that contexts cover."""
+    """`of` is the band of each box; `blocked` the columns that contexts cover, for each row."""
 
     of: list[int]
     blocked: list[list[Columns]]
@@ -78,7 +79,8 @@ def _spread(rows: dict[int, int], near: list[list[int]], count: int) -> None:
         for i in waiting:
             votes = Counter(rows[j] for j in near[i] if j in rows)
             if votes:
-                found[i] = min(votes, key=lambda row, votes=votes: (-votes[row], row))
+                most = max(votes.values())
+                found[i] = min(row for row, n in votes.items() if n == most)
         if not found:
             found = dict.fromkeys(waiting[:1], 0)
         rows |= found
@@ -102,9 +104,7 @@ def _rows(spans: dict[str, Columns]) -> list[list[str]]:
     return rows
 
 
-def _ordered(
-    rows: list[list[str]], boxes: Sequence[Box], pairs: Sequence[Pair]
-) -> list[list[str]]:
+def _ordered(rows: list[list[str]], boxes: Sequence[Box], pairs: Sequence[Pair]) -> list[list[str]]:
     """The rows in an order that keeps connected ones close; the text's order among equals."""
     row_of = {name: i for i, row in enumerate(rows) for name in row}
     links: Counter[Pair] = Counter()

@@ -1,4 +1,4 @@
-"""The sizes of what is drawn: each node becomes part of a box, and a service's stores stand under it."""
+"""The sizes of what is drawn: each node is part of a box; a service's stores stand under it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def shows_rows(node: Node) -> bool:
 
 
 def boxes_of(topology: Topology) -> tuple[list[Box], dict[str, tuple[int, Part]]]:
-    """The boxes in the order of the nodes, and where each node is: its box's index, and its part."""
+    """The boxes, in the order of the nodes, and of each node its box's index and its part."""
     owners = {edge.target: edge.source for edge in topology.edges if edge.kind == "owns"}
     boxes: list[Box] = []
     where: dict[str, tuple[int, Part]] = {}

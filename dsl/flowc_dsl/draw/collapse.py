@@ -1,11 +1,13 @@
-"""A topology with each context as one node: what is left to read when a system has hundreds of nodes."""
+"""A topology with each context as one node, for systems with hundreds of nodes."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from flowc_dsl.draw.topology import DECLARED_KINDS, Edge, Node, Topology
 
 COLLAPSE_NODES_MIN = 120  # more nodes than this, and a picture is collapsed unless told otherwise
-LABEL_LINES_MAX = 3
+LABEL_LINES_MAX = 2
 
 
 def wants_collapse(topology: Topology) -> bool:
@@ -14,46 +16,44 @@ def wants_collapse(topology: Topology) -> bool:
 
 
 def collapse(topology: Topology) -> Topology:
-    """Each context becomes a node; the edges between two nodes become one, labelled with the events.
+    """A context becomes a node, and all edges between two contexts one, labelled with the events.
 
     Edges within a context are counted in `inner`. Lines to stores are only kept across contexts.
     """
     home = {n.id: f"context/{n.cluster}" if n.cluster else n.id for n in topology.nodes}
     bundles: dict[tuple[str, str], list[Edge]] = {}
+    edges: list[Edge] = []
     inner = 0
     for edge in topology.edges:
         ends = (home[edge.source], home[edge.target])
-        if ends[0] != ends[1]:
+        if ends == (edge.source, edge.target):
+            edges.append(edge)
+        elif ends[0] != ends[1]:
             bundles.setdefault(ends, []).append(edge)
         elif edge.kind in DECLARED_KINDS:
             inner += 1
-    edges: list[Edge] = []
     for ends, bundle in bundles.items():
-        edges += _bundled(topology, ends, bundle, len(edges))
+        edges += _bundled(topology, ends, bundle)
     return Topology(
         system=topology.system,
         clusters=(),
         nodes=_nodes(topology),
-        edges=tuple(edges),
+        edges=tuple(replace(edge, id=f"e{i}") for i, edge in enumerate(edges, 1)),
         declared=topology.declared,
         inner=inner,
         collapsed=True,
     )
 
 
-def _bundled(
-    topology: Topology, ends: tuple[str, str], bundle: list[Edge], before: int
-) -> list[Edge]:
-    """At most two edges: one for the declared ones, one for a store that is used across contexts."""
+def _bundled(topology: Topology, ends: tuple[str, str], bundle: list[Edge]) -> list[Edge]:
+    """At most two edges: one for the declared ones, one for stores used across contexts."""
     found = []
     declared = [e for e in bundle if e.kind in DECLARED_KINDS]
-    stores = [e for e in bundle if e.kind not in DECLARED_KINDS]
     if declared:
         label = _events(topology, declared) if _both_contexts(ends) else ""
-        number = f"e{before + 1}"
-        found.append(Edge(number, "flow", *ends, label=label, weight=len(declared)))
-    if stores:
-        found.append(Edge(f"e{before + len(found) + 1}", "uses", *ends, label="uses"))
+        found.append(Edge("", "flow", *ends, label=label, weight=len(declared)))
+    if len(declared) < len(bundle):
+        found.append(Edge("", "uses", *ends, label="uses"))
     return found
 
 
@@ -62,13 +62,10 @@ def _both_contexts(ends: tuple[str, str]) -> bool:
 
 
 def _events(topology: Topology, edges: list[Edge]) -> str:
-    """The names of the events on the edges, one a line."""
+    """The names of the events on the edges, one a line; of many, how many."""
     ends = (topology.by_id[end] for edge in edges for end in (edge.source, edge.target))
     names = list(dict.fromkeys(n.name for n in ends if n.kind in ("event", "command")))
-    shown = names[:LABEL_LINES_MAX]
-    if len(names) > len(shown):
-        shown[-1:] = [f"and {len(names) - len(shown) + 1} more"]
-    return "\n".join(shown)
+    return "\n".join(names) if len(names) <= LABEL_LINES_MAX else f"{len(names)} events"
 
 
 def _nodes(topology: Topology) -> tuple[Node, ...]:
@@ -77,7 +74,9 @@ def _nodes(topology: Topology) -> tuple[Node, ...]:
         if node.cluster is not None:
             inside.setdefault(node.cluster, []).append(node)
     contexts = [
-        Node(f"context/{c.name}", "context", c.name, rows=_counts(inside[c.name]), doc=c.owner or "")
+        Node(
+            f"context/{c.name}", "context", c.name, rows=_counts(inside[c.name]), doc=c.owner or ""
+        )
         for c in topology.clusters
         if c.name in inside
     ]

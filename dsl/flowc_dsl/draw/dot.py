@@ -1,7 +1,8 @@
 """The topology as DOT text for Graphviz.
 
-`newrank` is always on: without it, clusters with cycles and edge labels make Graphviz lose edges, some
-versions without a word. Each edge carries its id into the finished SVG, where `verify.py` looks for it.
+`newrank` is always on: without it, clusters with cycles and edge labels make Graphviz lose edges,
+some versions without a word. Each edge carries its id into the finished SVG, where `verify.py`
+looks for it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from html import escape
 import graphviz
 
 from flowc_dsl.draw import palette
+from flowc_dsl.draw.grid import grid_of
 from flowc_dsl.draw.text import title_line
 from flowc_dsl.draw.topology import Edge, Node, Topology
 
@@ -40,6 +42,8 @@ def dot_text(topology: Topology) -> str:
             "penwidth": "1.1",
         },
     )
+    for node_id in _in_flow_order(topology):
+        graph.node(node_id)
     for i, cluster in enumerate(topology.clusters):
         band = palette.band(i)
         with graph.subgraph(name=f"cluster_{i}") as part:
@@ -57,6 +61,17 @@ def dot_text(topology: Topology) -> str:
     for edge in topology.edges:
         _add_edge(graph, topology, edge)
     return str(graph.source)
+
+
+def _in_flow_order(topology: Topology) -> list[str]:
+    """The nodes from left to right as flowc's own layout has them.
+
+    Graphviz cuts cycles where it meets them first, so naming the nodes in this order keeps what
+    starts the flow on the left.
+    """
+    grid = grid_of(topology)
+    column = {node: grid.items[index].column for node, (index, _) in grid.where.items()}
+    return sorted(column, key=lambda node: column[node])
 
 
 def _graph_look(topology: Topology) -> dict[str, str]:

@@ -80,8 +80,7 @@ def _cylinder(part: Part, x: float, y: float, paint: str) -> str:
     side = px(part.height - 2 * ry)
     arc = f"a{px(rx)} {px(ry)} 0 0"
     whole = (
-        f"M{px(x)} {px(y + ry)}v{side}{arc} 0 {px(part.width)} 0v-{side}"
-        f"{arc} 0 {px(-part.width)} 0"
+        f"M{px(x)} {px(y + ry)}v{side}{arc} 0 {px(part.width)} 0v-{side}{arc} 0 {px(-part.width)} 0"
     )
     lid = f"{arc} 0 {px(part.width)} 0"
     return f'<path d="{whole}{lid}" {paint}/>'

@@ -1,7 +1,7 @@
 """Boxes in columns, and edges as chains of links from column to column.
 
-An edge that crosses columns in between gets a bend in each. Edges from one place that go the same way
-share their bends, and look like one line that forks.
+An edge that crosses columns in between gets a bend in each. Edges from one place that go the same
+way share their bends, and look like one line that forks.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ def mermaid_text(topology: Topology) -> str:
         lines.append(f"  style c{i} fill:{band.fill},stroke:{band.line},color:{band.title}")
     loose = (node for node in topology.nodes if node.cluster is None)
     lines += [f"  {_node(node, names[node.id])}" for node in loose]
-    lines += [f"  {_edge(topology, edge, names)}" for edge in topology.edges]
+    lines += [f"  {_edge(edge, names)}" for edge in topology.edges]
     return "\n".join(lines) + "\n"
 
 
@@ -55,7 +55,7 @@ def _node(node: Node, name: str) -> str:
     return f'{name}{left}"{label}"{right}:::{"missing" if node.missing else look}'
 
 
-def _edge(topology: Topology, edge: Edge, names: dict[str, str]) -> str:
+def _edge(edge: Edge, names: dict[str, str]) -> str:
     arrow = ARROWS.get(edge.kind, "-->")
     label = edge.label.replace("\n", ", ")
     text = f'|"{_escape(label)}"|' if label else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-FONT: Final = "Helvetica"
+FONT: Final = "Arial"  # every Graphviz knows its metrics, with and without fonts
 FONT_STACK: Final = "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
 
 INK: Final = "#1f2933"

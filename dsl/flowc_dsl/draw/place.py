@@ -12,13 +12,17 @@ from itertools import pairwise
 
 from flowc_dsl.draw.grid import Grid, Item, Link
 
-SWEEPS = 24
+SWEEPS = 32
+SWEEPS_BOTH = 8  # the last ones look to both sides
+SNAP_PX = 12.0  # a link that is this close to straight is made straight
+SNAP_BENDS_PX = 40.0  # the same between two bends
 BOX_GAP_PX = 18.0
 BEND_GAP_PX = 7.0
+BEND_COLUMN_PX = 20.0
 ROW_PAD_PX = 34.0  # between a row and the lane beside it: room for a context's frame and title
-COLUMN_GAP_PX = 72.0
-COLUMN_GAP_MAX_PX = 132.0
-STRAIGHT = {0: 1.0, 1: 2.0, 2: 8.0}  # how much a link pulls, by how many of its ends are bends
+COLUMN_GAP_PX = 54.0
+COLUMN_GAP_MAX_PX = 120.0
+STRAIGHT = {0: 1.0, 1: 1.0, 2: 40.0}  # how much a link pulls, by how many of its ends are bends
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +50,14 @@ def place(grid: Grid, label_widths: Sequence[float]) -> Frame:
         cells.setdefault(grid.items[column[0]].column, []).append((band, column))
     numbers = sorted(cells)
     for sweep in range(SWEEPS):
-        both = sweep >= SWEEPS - 2
-        for number in numbers if sweep % 2 == 0 else reversed(numbers):
+        both = sweep >= SWEEPS - SWEEPS_BOTH
+        ahead = sweep % 2 == 0
+        for number in numbers if ahead else reversed(numbers):
             for band, column in cells[number]:
-                _settle(grid, column, bands[band], before=both or sweep % 2 == 0, after=both or sweep % 2 == 1)
+                _settle(grid, column, bands[band], before=both or ahead, after=both or not ahead)
+    for number in numbers:
+        for band, column in cells[number]:
+            _snap(grid, column, bands[band])
     return Frame(_column_edges(grid, label_widths), bands)
 
 
@@ -112,8 +120,34 @@ def _wish(grid: Grid, item: Item, links: list[tuple[Link, bool]]) -> tuple[float
     return (total / weights, weights) if weights else (item.y, 0.1)
 
 
+def _snap(grid: Grid, column: list[int], band: tuple[float, float]) -> None:
+    """Straighten the links from the column before that are almost straight, where there is room."""
+    for at, index in enumerate(column):
+        item = grid.items[index]
+        moves = [
+            grid.items[k.left].y + k.port_left - k.port_right - item.y
+            for k in grid.before.get(index, [])
+        ]
+        best = min(moves, key=abs, default=0.0)
+        low, high = band[0], band[1] - item.height
+        if at > 0:
+            above = grid.items[column[at - 1]]
+            low = above.y + above.height + _gap(above, item)
+        if at + 1 < len(column):
+            below = grid.items[column[at + 1]]
+            high = below.y - item.height - _gap(item, below)
+        bends = item.box is None and all(
+            grid.items[k.left].box is None for k in grid.before.get(index, [])
+        )
+        if (
+            abs(best) <= (SNAP_BENDS_PX if bends else SNAP_PX)
+            and low - 0.01 <= item.y + best <= high + 0.01
+        ):
+            item.y += best
+
+
 def isotonic(wishes: Sequence[tuple[float, float]]) -> list[float]:
-    """The non-decreasing values with the least weighted sum of squares to the wishes (value, weight)."""
+    """The non-decreasing values nearest to the wishes (value, weight), by least squares."""
     blocks: list[tuple[float, float, int]] = []  # value, weight, how many
     for value, weight in wishes:
         block = (value, weight, 1)
@@ -131,7 +165,8 @@ def _column_edges(grid: Grid, label_widths: Sequence[float]) -> list[tuple[float
     edges = []
     x = 0.0
     for number, column in enumerate(grid.columns):
-        width = max((grid.boxes[b].width for i in column if (b := grid.items[i].box) is not None), default=20.0)
+        boxes = [grid.boxes[b] for i in column if (b := grid.items[i].box) is not None]
+        width = max((box.width for box in boxes), default=BEND_COLUMN_PX)
         edges.append((x, x + width))
         links = [link for i in column for link in grid.after.get(i, [])]
         drops = [abs(grid.items[k.left].y - grid.items[k.right].y) for k in links]

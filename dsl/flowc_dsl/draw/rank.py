@@ -1,4 +1,4 @@
-"""Which column each box stands in: cycles are cut, then every edge goes at least one column ahead."""
+"""Which column each box stands in: cycles are cut, then every edge goes a column ahead or more."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ TIGHTEN_ROUNDS_MAX = 16
 
 
 def back_edges(count: int, pairs: Sequence[Pair]) -> set[Pair]:
-    """The pairs to turn round, so that the rest has no cycle. Pairs of a box with itself don't count.
+    """The pairs to turn round, so that the rest has no cycle; a box with itself does not count.
 
-    Depth first from the boxes that nothing leads to, so that what turns back is what returns to them.
+    Depth first from the boxes that nothing leads to: what turns back is what returns to them.
     """
     after: list[list[int]] = [[] for _ in range(count)]
     entered = [False] * count

@@ -1,7 +1,7 @@
 """flowc's own drawing: a topology as one SVG, with nothing needed but this package.
 
-The marks are Graphviz's: each edge is a `<g class="edge">` with the edge's id, so that one check proves
-of every drawing that it is whole.
+The marks are Graphviz's: each edge is a `<g class="edge">` with the edge's id, so that one
+check proves of every drawing that it is whole.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from flowc_dsl.draw.topology import Topology
 from flowc_dsl.draw.wires import Wire, gap_labels, loop_wire, wires_of
 
 ENGINE = "flowc-layered"
-MARGIN_PX = 28.0
-TITLE_PX = 30.0
+MARGIN_PX = 22.0
+TITLE_PX = 22.0
 FRAME_PAD_PX = 13.0
 FRAME_TITLE_PX = 16.0
 FRAME_TITLE_SIZE_PX = 11.5
@@ -65,7 +65,7 @@ def _head(topology: Topology, width: float, height: float, top: float) -> Iterat
     yield f"<title>{xml(topology.system)}</title>"
     yield f"<style>\n{STYLE}\n</style>"
     yield f'<rect {size} fill="{palette.PAPER}"/>'
-    yield f'<text class="title" x="{px(MARGIN_PX - 13)}" y="30">{xml(topology.system)}</text>'
+    yield f'<text class="title" x="{px(MARGIN_PX - 9)}" y="26">{xml(topology.system)}</text>'
     yield f'<g transform="translate({px(MARGIN_PX)} {px(MARGIN_PX + TITLE_PX - top)})">'
 
 
@@ -123,8 +123,9 @@ def _owned(grid: Grid, frame: Frame) -> Iterator[str]:
         item = grid.items[index]
         x = frame.middle(item.column)
         y, end = item.y + service.top + service.height, item.y + store.top + 6
-        yield f'<g id="{edge.id}" class="edge"><title>{xml(edge.source)}--{xml(edge.target)}</title>'
-        yield f'<path class="line" d="M{px(x)} {px(y)}V{px(end)}" stroke="{palette.STORE_LINE}"/></g>'
+        path = f"M{px(x)} {px(y)}V{px(end)}"
+        yield f'<g id="{edge.id}" class="edge">'
+        yield f'<path class="line" d="{path}" stroke="{palette.STORE_LINE}"/></g>'
 
 
 def _boxes(grid: Grid, frame: Frame) -> Iterator[str]:

@@ -28,7 +28,7 @@ def _ems(char: str) -> float:
         return EMS_NARROW
     if char in WIDE:
         return EMS_WIDE
-    if ord(char) >= 0x1100:  # noqa: PLR2004  # where the wide scripts begin
+    if ord(char) >= 0x1100:  # where the wide scripts begin
         return EMS_FULL
     return EMS_UPPER if char.isupper() else EMS_PLAIN
 

@@ -1,8 +1,8 @@
 """What there is to draw of a system: clusters, nodes and edges, each once, in the text's order.
 
-An edge of the drawing is one mention of an event by a handler: a trigger, an `unless`, an output. Lines
-between a service and a store come on top. Nothing is merged or left out here, whatever is wrong with the
-system: a name that does not exist becomes a node that is marked `missing`.
+An edge of the drawing is one mention of an event by a handler: a trigger, an `unless`, an output.
+Lines between a service and a store come on top. Nothing is merged or left out here, whatever is
+wrong with the system: a name that does not exist becomes a node that is marked `missing`.
 """
 
 from __future__ import annotations
@@ -116,7 +116,9 @@ class _Builder:
         self.missing: dict[str, Node] = {}
         self.homes = _homes(system)
         self.stores = {
-            store.name: service.name for service in system.services.values() for store in service.stores
+            store.name: service.name
+            for service in system.services.values()
+            for store in service.stores
         }
         self.number = count(1)
 
@@ -125,8 +127,8 @@ class _Builder:
         for service in self.system.services.values():
             cluster = self.cluster(service.context)
             found.append(_service(service, cluster))
-            for name in dict.fromkeys(store.name for store in service.stores):
-                found.append(Node(f"store/{service.name}/{name}", "store", name, cluster))
+            names = dict.fromkeys(store.name for store in service.stores)
+            found += [Node(f"store/{service.name}/{n}", "store", n, cluster) for n in names]
         return found
 
     def event(self, event: Event) -> Node:

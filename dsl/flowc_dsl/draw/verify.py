@@ -1,4 +1,4 @@
-"""Proof that a finished SVG holds every edge. Layout programs have been seen to lose some in silence."""
+"""Proof that a finished SVG holds every edge: layout programs have been seen to lose some."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from flowc_dsl.draw.topology import Topology
 
 EDGE = re.compile(r'<g id="([^"]+)" class="edge">(.*?)</g>', re.DOTALL)
-LINE = re.compile(r'<path\b[^>]*\bd="M[^"]+[A-Za-z][^"]*"')
+LINE = re.compile(r'<path\b[^>]*\sd="M[^"]+[A-Za-z][^"]*"')
 
 
 def undrawn(topology: Topology, svg: str) -> tuple[str, ...]:

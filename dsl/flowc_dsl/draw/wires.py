@@ -24,7 +24,7 @@ Point = tuple[float, float]
 
 @dataclass(slots=True)
 class Wire:
-    """An edge from source to target: knots in px, pairs of which are joined by lines and curves in turn."""
+    """An edge from source to target: knots in px, joined by lines and curves in turn."""
 
     edge: Edge
     knots: list[Point]
@@ -43,7 +43,7 @@ class Wire:
         colour, dash, width = _paint(edge)
         yield f'<path class="line" d="{self._path()}" stroke="{colour}"{dash}{width}/>'
         if edge.kind not in ("owns", "uses"):
-            yield f'<path d="{self._head()}" fill="{colour}"/>'
+            yield f'<polygon points="{self._head()}" fill="{colour}"/>'
         x, y = self.label_at
         y += LABEL_SIZE_PX * 0.35 - (len(self.lines) - 1) * LABEL_LINE_PX / 2
         for i, line in enumerate(self.lines):
@@ -76,7 +76,7 @@ class Wire:
     def _head(self) -> str:
         x, y = self.knots[-1]
         back = px(x + HEAD_LENGTH_PX * (1 if self._leftward() else -1))
-        return f"M{px(x)} {px(y)}L{back} {px(y - HEAD_HALF_PX)}V{px(y + HEAD_HALF_PX)}Z"
+        return f"{px(x)},{px(y)} {back},{px(y - HEAD_HALF_PX)} {back},{px(y + HEAD_HALF_PX)}"
 
 
 def _paint(edge: Edge) -> tuple[str, str, str]:

@@ -61,7 +61,9 @@ class OtherKey:
         )
 
 
-@rule("FLW501", "other-key", Level.ERROR, "`ordered by` or a join names a field that is not the key")
+@rule(
+    "FLW501", "other-key", Level.ERROR, "`ordered by` or a join names a field that is not the key"
+)
 def other_key(graph: FlowGraph) -> Iterator[Finding]:
     for demand in _demands(graph):
         event = demand.event

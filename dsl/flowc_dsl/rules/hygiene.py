@@ -1,4 +1,4 @@
-"""9xx: exemptions and laws that no longer say anything; and what is kept without being judged yet."""
+"""9xx: exemptions and laws that no longer say anything, and what is kept and not judged yet."""
 
 from __future__ import annotations
 
@@ -67,9 +67,7 @@ class UselessExemption:
         else:
             message = f"exemption of `{code}` on `{subject}` has no effect"
             help_ = f"remove it: `{code}` can't be exempted"
-        return Report(
-            message, self.exemption.span, "no effect", help=help_, subjects=(subject,)
-        )
+        return Report(message, self.exemption.span, "no effect", help=help_, subjects=(subject,))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""1xx: one emitter an event, one owner a store, one handler a command; services never name services."""
+"""1xx: one emitter an event, one owner a store, one handler a command; no service names another."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 from flowc_dsl.diagnostics.diagnostic import Label, Level
 from flowc_dsl.graph import FlowGraph, Use
-from flowc_dsl.model import Event, Literal_, Service, Store, System
+from flowc_dsl.model import Event, Literal_, Service, Store
 from flowc_dsl.rules.registry import Finding, Report, rule
 from flowc_dsl.rules.wording import counted, quoted
 from flowc_dsl.source import Span
+
+_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +27,12 @@ class SeveralEmitters:
         if event.external:
             message = f"external event `{event.name}` is also emitted by {quoted(names)}"
             at, label = self.first_uses[0], f"emitted here, by `{names[0]}`"
-            related = (Label(event.span, "declared `external`: its emitter is outside"),)
+            related: tuple[Label, ...] = (
+                Label(event.span, "declared `external`: its emitter is outside"),
+            )
             help_ = f"drop `external` if `{names[0]}` is its emitter, or emit an event of its own"
         else:
-            message = (
-                f"event `{event.name}` has {counted(len(names), 'emitter')}: {quoted(names)}"
-            )
+            message = f"event `{event.name}` has {counted(len(names), 'emitter')}: {quoted(names)}"
             at, label = self.first_uses[1], f"emitted here too, by `{names[1]}`"
             related = (
                 Label(self.first_uses[0].ref.span, f"first emitted here, by `{names[0]}`"),
@@ -122,33 +124,23 @@ class NamesService:
 @rule("FLW103", "names-service", Level.ERROR, "a service names another service")
 def names_service(graph: FlowGraph) -> Iterator[Finding]:
     system = graph.system
-    pattern = _words(system)
+    stores = {store.name for service in system.services.values() for store in service.stores}
+    libraries = stores.union(system.libraries)
     for service in system.services.values():
         for handler in service.handlers:
             for ref in (*handler.triggers, *handler.unless, *handler.output_refs()):
                 if ref.name not in system.events and ref.name in system.services:
                     named = system.services[ref.name]
                     yield NamesService(named, service.name, ref.span, "where an event is expected")
-        yield from _named_library(system, service)
+        for ref in service.uses:
+            if ref.name in system.services and ref.name not in libraries:
+                named = system.services[ref.name]
+                yield NamesService(named, service.name, ref.span, "where a library is expected")
         for text, span, where in _texts(service):
-            for found in dict.fromkeys(pattern.findall(text)):
-                if found != service.name:
-                    at = _inside(span, text, found)
-                    yield NamesService(system.services[found], service.name, at, where)
-
-
-def _named_library(system: System, service: Service) -> Iterator[Finding]:
-    stores = {store.name for other in system.services.values() for store in other.stores}
-    for ref in service.uses:
-        if ref.name in system.services and ref.name not in system.libraries | dict.fromkeys(stores):
-            named = system.services[ref.name]
-            yield NamesService(named, service.name, ref.span, "where a library is expected")
-
-
-def _words(system: System) -> re.Pattern[str]:
-    """Any service's name as a whole word."""
-    names = "|".join(re.escape(name) for name in system.services)
-    return re.compile(rf"(?<!\w)(?:{names})(?!\w)") if names else re.compile(r"(?!)")
+            first = {word[0]: word.start() for word in reversed([*_WORD.finditer(text)])}
+            for word in sorted(first.keys() & system.services.keys() - {service.name}):
+                at = _inside(span, text, first[word], word)
+                yield NamesService(system.services[word], service.name, at, where)
 
 
 def _texts(service: Service) -> Iterator[tuple[str, Span, str]]:
@@ -171,11 +163,11 @@ def _strings(value: Literal_) -> Iterator[str]:
             yield from _strings(item)
 
 
-def _inside(span: Span, text: str, word: str) -> Span:
+def _inside(span: Span, text: str, at: int, word: str) -> Span:
     """The word alone, where `span` is exactly the quoted text; else all of `span`."""
     if span.end - span.start != len(text) + 2:
         return span
-    start = span.start + 1 + text.index(word)
+    start = span.start + 1 + at
     return Span(span.path, start, start + len(word))
 
 
@@ -228,5 +220,3 @@ def command_handlers(graph: FlowGraph) -> Iterator[Finding]:
         if len(uses) > 1 or not (uses or command.exported or command.name in graph.misread):
             senders = graph.emits.get(command.name, ())
             yield CommandHandlers(command, uses, senders[0] if senders else None)
-
-

@@ -41,17 +41,14 @@ def handler_cycle(graph: FlowGraph) -> Iterator[Finding]:
         for handler in graph.handlers:
             if handler not in component or handler in shown:
                 continue
-            path = graph.shortest_path(handler, lambda n, h=handler: n == h, component)
+            path = graph.shortest_path(handler, handler, component)
             shown |= set(path)
             yield _cycle(graph, path[:-1])
 
 
 def _cycle(graph: FlowGraph, ring: tuple[Node, ...]) -> Cycle:
-    """The ring, turned so that it begins with its first event in the text."""
-    rank = {node: i for i, node in enumerate(graph.successors)}
-    start = min((n for n in ring if isinstance(n, EventNode)), key=lambda node: rank[node])
-    at = ring.index(start)
-    nodes = (*ring[at:], *ring[:at], start)
+    """The ring from its first handler on, told from the event that triggers it."""
+    nodes = (ring[-1], *ring)
     emit = next(use for use in graph.emits[str(nodes[2])] if use.node == nodes[1])
     reader = nodes[3] if len(nodes) > 3 else nodes[1]
     read = next(use for use in graph.triggers[str(nodes[2])] if use.node == reader)

@@ -123,13 +123,13 @@ def _used_types(system: System) -> set[str]:
     used: set[str] = set()
     for event in system.events.values():
         _add_all(_type_names(event.fields), needs, used)
-    for name in needs:  # a first unused type stands for all that hang on it
+    for name, own in needs.items():  # a first unused type stands for all that hang on it
         others = [other for other in needs if other != name and name in needs[other]]
         if name not in used and not others:
-            _add_all(needs[name] - {name}, needs, used)
-    for name in needs:  # what is left hangs on a ring of types that need each other
+            _add_all(own - {name}, needs, used)
+    for name, own in needs.items():  # what is left hangs on a ring of types that need each other
         if name not in used:
-            _add_all(needs[name] - {name}, needs, used, spare=name)
+            _add_all(own - {name}, needs, used, spare=name)
     return used
 
 
@@ -211,7 +211,7 @@ def unreachable(graph: FlowGraph) -> Iterator[Finding]:
         if any(p in lost - component for n in component for p in graph.predecessors[n]):
             continue  # it waits for another ring
         first = next(n for n in graph.successors if n in component and _is_event(n))
-        ring = graph.shortest_path(first, lambda n, f=first: n == f, component)
+        ring = graph.shortest_path(first, first, component)
         emit = next(u for u in graph.emits[first.name] if u.node in component)
         behind = graph.reached_from([*roots, *component]) - reached - component
         waiting = tuple(n.name for n in graph.successors if n in behind and _is_event(n))

@@ -184,7 +184,7 @@ class Deliver(Message, frozen=True):
     `mode`: "live"; "replay", for rebuilding memory, emits nothing, and is over with the delivery
     whose `end` is the assigned cursor (it may be empty); "deferred", the single rows at the
     deferred offsets given in `offsets`, whatever the cursor. A process that lived on gets those
-    again too, and ignores what it knows: what it still holds, and what its unconfirmed steps resolve.
+    again too, and ignores what it knows: what it holds, and what its unconfirmed steps resolve.
     """
 
     service: str

@@ -1,6 +1,6 @@
-"""The command line: `flowc COMMAND`. A command's module is imported only when it is the one that runs.
+"""The command line: `flowc COMMAND`. A command's module is imported only when that command runs.
 
-To add a command, add a line to `COMMANDS` and a module that defines a click command named `command`.
+To add one, add a line to `COMMANDS` and a module that defines a click command named `command`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,11 @@ class LazyGroup(click.Group):
         assert isinstance(found, click.Command), COMMANDS[cmd_name]
         return found
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002  # click's signature
+        formatter: click.HelpFormatter,
+    ) -> None:
         """The list of commands from the table alone, so that `--help` imports none of them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])

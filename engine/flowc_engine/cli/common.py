@@ -1,4 +1,4 @@
-"""What the commands share: exit codes, how text reaches the terminal, a program loaded and checked."""
+"""What the commands share: exit codes, how text reaches the terminal, a program that is checked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import click
 from flowc_dsl.diagnostics.width import WIDTH_DEFAULT, Look
 
 if TYPE_CHECKING:
-    from flowc_engine.checking import CheckedProgram
+    from flowc_engine.cli.checking import CheckedProgram
 
 ColorChoice = Literal["auto", "always", "never"]
 
@@ -78,12 +78,12 @@ def shown_path(path: Path) -> str:
 def load_checked(path: str | Path) -> CheckedProgram:
     """The program of a main file, for commands that need one without errors.
 
-    Errors are written to stderr in full, and the process ends with exit code 1 (2 where the file itself
+    Errors are written to stderr in full, and the process ends with exit code 1 (2 where the file
     can't be read, 3 where the checker failed). Warnings do not stop a command and are not shown.
     """
     from flowc_dsl.diagnostics.diagnostic import Level
     from flowc_dsl.diagnostics.full import render_full
-    from flowc_engine.checking import check_path
+    from flowc_engine.cli.checking import check_path
 
     checked = check_path(Path(path), today())
     if checked.exit_code in {ExitCode.USAGE, ExitCode.FAILURE} or checked.report.has_errors:

@@ -9,10 +9,14 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
+from textwrap import shorten
+from typing import Final, NoReturn
 
 import click
 
 from flowc_engine.cli.common import ColorChoice, ExitCode, color_option, fail, look_for
+
+SUMMARY_CHARS: Final = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,9 @@ def _code(document: Document) -> str:
 
 def _document(text: str) -> Document:
     head, what = _HEAD.match(text), _WHAT.search(text)
-    assert head is not None and what is not None, text[:80]
-    summary = " ".join(what[1].split()).rstrip(".")
+    assert head is not None, text[:80]
+    assert what is not None, text[:80]
+    summary = re.sub(r"^(Reports|Names) ", "", " ".join(what[1].split())).rstrip(".")
     return Document(head[1], head[2], head[3], summary, text)
 
 
@@ -60,12 +65,9 @@ def _document(text: str) -> Document:
 def command(code: str | None, as_json: bool, color: ColorChoice) -> None:
     """Say what CODE means: what it does, why it is bad, an example, what to do instead.
 
-    CODE is a code (FLW101, or 101) or a rule's name (several-emitters). Without it, all codes are listed.
+    CODE is a code (FLW101, or 101) or a rule's name (several-emitters); without it, all are listed.
     """
-    if code is not None:
-        found = [_find(code)]
-    else:
-        found = list(documents().values())
+    found = [_find(code)] if code is not None else list(documents().values())
     if as_json:
         shown = [asdict(document) for document in found]
         click.echo(json.dumps({"format_version": "1.0", "codes": shown}, indent=2))
@@ -85,8 +87,12 @@ def _find(code: str) -> Document:
     wanted = code.strip().upper()
     wanted = f"FLW{wanted}" if re.fullmatch(r"\d{3}", wanted) else wanted
     for document in documents().values():
-        if wanted == document.code or wanted == document.name.upper():
+        if wanted in {document.code, document.name.upper()}:
             return document
+    return _unknown(code, wanted)
+
+
+def _unknown(code: str, wanted: str) -> NoReturn:
     from flowc_dsl.rules.registry import PLANNED
 
     if wanted in PLANNED:
@@ -103,11 +109,15 @@ def _table(found: list[Document]) -> str:
     rows = [("code", "level", "name", "summary")]
     rows += [(d.code, d.level, d.name, d.summary) for d in found]
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
-    lines = [
-        f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:<{widths[2]}}  {row[3]}"
+    return "\n".join(
+        f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:<{widths[2]}}  {_short(row[3])}"
         for row in rows
-    ]
-    return "\n".join(lines)
+    )
+
+
+def _short(summary: str) -> str:
+    """As much of a summary as one line of a table takes."""
+    return shorten(summary, SUMMARY_CHARS, placeholder=" ...")
 
 
 def _painted(text: str) -> Iterator[str]:

@@ -36,7 +36,8 @@ class Follower:
         self._note = note
 
     def check(self, durable: wire.Durable) -> None:
-        """Raises `LogConflictError` if the journal can't lead from where the log is to `durable`."""
+        """Raises `LogConflictError` if the journal does not lead from where the log is to
+        `durable`."""
         at = self._store.applied
         if at.record > durable.record or at.offset > durable.offset:
             raise LogConflictError(
@@ -82,7 +83,7 @@ class Follower:
         if pending.rejected:
             self._note(
                 f"{pending.rejected} batches below event {place.offset} fit no table: "
-                "see SELECT * FROM _rejected"
+                "they are in _rejected"
             )
         return True
 
@@ -115,18 +116,24 @@ def open_followed(file: Path, journal: Path, plan: Plan, note: Note) -> LogStore
     """Open the log of a journal; a file that is none is moved aside, and made anew.
 
     Raises as `open_store` does, and `LogConflictError` if the journal can't rebuild the log. The
-    journal must have its first segment.
+    journal must have a segment.
     """
-    segments = list_segments(journal)
-    first = read_first_header(journal, segments[0])
+    first = read_first_header(journal, list_segments(journal)[0])
     try:
         return open_store(file, plan, first.journal_id)
     except LogDamagedError as error:
-        if first.record != 0:
-            raise LogConflictError(
-                f"{file.name} can't be read ({error}), and the journal begins at event "
-                f"{first.first_offset}, so it can't be rebuilt"
-            ) from error
-        aside = quarantine(file)
-        note(f"{file.name} can't be used, and is now {aside.name}; rebuilding it: {error}")
+        set_aside(file, journal, str(error), note)
         return open_store(file, plan, first.journal_id)
+
+
+def set_aside(file: Path, journal: Path, why: str, note: Note) -> None:
+    """Move a log that can't be used aside. Raises `LogConflictError` if the journal can't rebuild
+    it."""
+    first = read_first_header(journal, list_segments(journal)[0])
+    if first.record != 0:
+        raise LogConflictError(
+            f"{file.name} can't be used ({why}), and the journal begins at event "
+            f"{first.first_offset}, so it can't be rebuilt"
+        )
+    aside = quarantine(file)
+    note(f"{file.name} can't be used, and is now {aside.name}; it is rebuilt: {why}")

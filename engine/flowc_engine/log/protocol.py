@@ -93,13 +93,13 @@ def decode_reply(frame: bytes) -> Reply:
     return _reply_decoder.decode(frame)
 
 
-def table_frames(table: pa.Table) -> list[pa.Buffer]:
+def table_frames(table: pa.Table) -> list[memoryview]:
     """An Arrow stream in frames that the bus takes."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
-    whole = sink.getvalue()
-    return [whole.slice(at, _FRAME_BYTES) for at in range(0, whole.size, _FRAME_BYTES)]
+    whole = memoryview(sink.getvalue())
+    return [whole[at : at + _FRAME_BYTES] for at in range(0, len(whole), _FRAME_BYTES)]
 
 
 def read_table(frames: Sequence[bytes]) -> pa.Table:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from threading import Lock, Timer
 from typing import Literal
@@ -20,6 +20,7 @@ from flowc_engine import limits
 
 _READING = frozenset({"SELECT", "EXPLAIN", "MULTI"})  # MULTI: what PIVOT is made of
 _BATCH_ROWS = 8_192
+_STOP_POLL_S = 0.05
 
 FailureKind = Literal["sql", "refused", "timeout", "too_large", "busy", "damaged", "unavailable"]
 
@@ -93,9 +94,12 @@ class Readers:
             if self._closed:
                 return
             self._closed = True
-        self.interrupt()
-        lent = [self._free.get() for _ in self._all]  # each comes back once its query has stopped
-        for con in lent:
+        back: list[duckdb.DuckDBPyConnection] = []
+        while len(back) < len(self._all):
+            self.interrupt()  # again: a query that had only just begun does not notice
+            with suppress(queue.Empty):
+                back.append(self._free.get(timeout=_STOP_POLL_S))
+        for con in back:
             con.close()
 
 
@@ -115,7 +119,16 @@ def _check(con: duckdb.DuckDBPyConnection, sql: str) -> None:
 
 def _run(con: duckdb.DuckDBPyConnection, sql: str, rows_max: int | None) -> Result:
     con.execute("BEGIN TRANSACTION READ ONLY")
-    reader = con.sql(sql).to_arrow_reader(_BATCH_ROWS)
+    with closing(con.sql(sql).to_arrow_reader(_BATCH_ROWS)) as reader:
+        batches, rows = _read(reader, rows_max)
+        table = pa.Table.from_batches(batches, reader.schema)
+    if rows_max is None or rows <= rows_max:
+        return Result(table, truncated=False)
+    return Result(table.slice(0, rows_max), truncated=True)
+
+
+def _read(reader: pa.RecordBatchReader, rows_max: int | None) -> tuple[list[pa.RecordBatch], int]:
+    """The batches, and how many rows they have: more than `rows_max` if there were more."""
     batches: list[pa.RecordBatch] = []
     rows = size = 0
     for batch in reader:
@@ -130,11 +143,7 @@ def _run(con: duckdb.DuckDBPyConnection, sql: str, rows_max: int | None) -> Resu
                 f"the result is larger than {limits.QUERY_RESULT_BYTES_MAX // limits.MIB} MiB: "
                 "add a LIMIT, or aggregate",
             )
-    table = pa.Table.from_batches(batches, reader.schema)
-    reader.close()
-    if rows_max is None or rows <= rows_max:
-        return Result(table, truncated=False)
-    return Result(table.slice(0, rows_max), truncated=True)
+    return batches, rows
 
 
 def _end(con: duckdb.DuckDBPyConnection) -> None:
@@ -148,6 +157,12 @@ def _explain(error: duckdb.Error, timeout_ms: int) -> QueryError:
     text = str(error)
     if isinstance(error, duckdb.InterruptException):
         return QueryError("timeout", f"stopped: it took over {timeout_ms / 1000:g} s, or too much")
-    if "checksum" in text.lower() or isinstance(error, duckdb.FatalException):
+    if is_damage(error):
         return QueryError("damaged", text)
     return QueryError("sql", text)
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether DuckDB found that its file is not what it wrote."""
+    text = str(error)
+    return "Corrupt database file" in text or "Could not read enough bytes" in text

@@ -24,7 +24,7 @@ from flowc_engine import limits
 from flowc_engine.journal.segments import sync_folder
 from flowc_engine.log import tables as tb
 from flowc_engine.log.pending import Pending
-from flowc_engine.log.readers import Readers
+from flowc_engine.log.readers import Readers, is_damage
 
 DATABASE = "log"
 SCHEMA = f"{DATABASE}.main"
@@ -185,6 +185,11 @@ def open_store(file: Path, plan: Plan, journal_id: int) -> LogStore:
         _attach(con, file)
         _check_meta(con, file, journal_id)
         return LogStore(file, con, plan)
+    except duckdb.Error as error:
+        con.close()
+        if is_damage(error):
+            raise LogDamagedError(str(error)) from error
+        raise
     except BaseException:
         con.close()
         raise
@@ -194,10 +199,10 @@ def quarantine(file: Path) -> Path:
     """Move a file that is no log aside; its new name comes back."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
     aside = file.with_name(f"{file.name}.bad-{stamp}")
-    os.rename(file, aside)
+    file.rename(aside)
     wal = file.with_name(f"{file.name}.wal")
     if wal.exists():  # another program wrote to it: ours never makes one
-        os.rename(wal, aside.with_name(f"{aside.name}.wal"))
+        wal.rename(aside.with_name(f"{aside.name}.wal"))
     sync_folder(file.parent)
     return aside
 
@@ -214,6 +219,8 @@ def _connect(file: Path) -> duckdb.DuckDBPyConnection:
             "max_temp_directory_size": f"{limits.LOG_SPILL_MIB}MiB",
             "checkpoint_threshold": never,
             "auto_checkpoint_skip_wal_threshold": 10**15,
+            # It would write all groups that are not full anew at each checkpoint.
+            "max_vacuum_tasks": 0,
             "python_enable_replacements": False,
             "allow_persistent_secrets": False,
             "autoload_known_extensions": False,
@@ -227,12 +234,17 @@ def _attach(con: duckdb.DuckDBPyConnection, file: Path) -> None:
     try:
         con.execute(f"ATTACH {tb.literal(str(file))} AS {DATABASE} ({options})")
     except duckdb.Error as error:
-        if "lock" in str(error).lower():
+        if "Could not set lock" in str(error):
             raise LogHeldError(f"{file} is open in another program: {error}") from error
-        if isinstance(error, duckdb.IOException) and not file.exists():
+        if isinstance(error, duckdb.IOException) and not _is_of_the_content(error):
             raise
         raise LogDamagedError(str(error)) from error
     con.execute(f"USE {DATABASE}")
+
+
+def _is_of_the_content(error: duckdb.Error) -> bool:
+    """Whether the file was read and is wrong, and not just can't be opened (permissions, disk)."""
+    return is_damage(error) or "not a valid DuckDB database" in str(error)
 
 
 def _create(file: Path, plan: Plan, journal_id: int) -> None:
@@ -252,14 +264,14 @@ def _create(file: Path, plan: Plan, journal_id: int) -> None:
         con.execute(f"CHECKPOINT {DATABASE}")
     finally:
         con.close()
-    os.rename(new, file)
+    new.rename(file)
     sync_folder(file.parent)
 
 
 def _check_meta(con: duckdb.DuckDBPyConnection, file: Path, journal_id: int) -> None:
     try:
         found = con.execute(f"SELECT journal_id, format FROM {SCHEMA}._meta").fetchall()
-    except duckdb.Error as error:
+    except duckdb.CatalogException as error:
         raise LogDamagedError(str(error)) from error
     if not found or found[0][0] != journal_id:
         raise LogDamagedError(f"{file.name} belongs to another journal")

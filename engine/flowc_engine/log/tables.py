@@ -27,8 +27,7 @@ ENVELOPE_COLUMNS: Final = (
 SYSTEM_TABLES: Final = {
     "_meta": "journal_id UBIGINT, format INTEGER, system VARCHAR, created TIMESTAMPTZ",
     # The row with the highest record says where the log is.
-    "_applied": "segment BIGINT, position BIGINT, record BIGINT, _offset BIGINT, "
-    "time TIMESTAMPTZ",
+    "_applied": "segment BIGINT, position BIGINT, record BIGINT, _offset BIGINT, time TIMESTAMPTZ",
     "_types": "event VARCHAR, version INTEGER, key VARCHAR, columns VARCHAR",
     "_parked": "_offset BIGINT, event VARCHAR, service VARCHAR, slot INTEGER, handler VARCHAR, "
     "error VARCHAR, attempts INTEGER, time TIMESTAMPTZ",

@@ -1,0 +1,30 @@
+"""Every bound of the language, named, units last; the relations between them hold at import."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# ---- text
+FILE_BYTES_MAX: Final = 1024 * 1024
+NESTING_MAX: Final = 32  # of braces, brackets, parentheses and `<`
+NAME_CHARS_MAX: Final = 128
+SYNTAX_FAULTS_MAX: Final = 25  # reported of one file
+RECOVERIES_MAX: Final = 250  # tried in one file; then the rest of it is given up
+FILES_MAX: Final = 10_000  # of one program
+
+# ---- numbers
+INT_MAX: Final = 2**63 - 1
+INT_MIN: Final = -(2**63)
+FLOAT_MAX: Final = 1.7976931348623157e308
+DURATION_MS_MAX: Final = 100 * 366 * 86_400_000
+RATE_PER_S_MAX: Final = 1_000_000_000
+PERCENT_MAX: Final = 100
+DECIMAL_PRECISION_MAX: Final = 38
+VERSION_MAX: Final = 10_000
+PARTITIONS: Final = 64
+REPLICAS_MAX: Final = 64
+RETRY_ATTEMPTS_MAX: Final = 1_000
+LAW_BOUND_MAX: Final = 1_000_000
+
+assert REPLICAS_MAX <= PARTITIONS  # a replica without a partition has no work
+assert SYNTAX_FAULTS_MAX < RECOVERIES_MAX

@@ -1,0 +1,115 @@
+"""A main file, loaded, compiled and judged: a report in any case, never an exception."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from traceback import extract_tb
+from typing import TYPE_CHECKING
+
+from flowc_dsl.check import Report, Summary, check_system
+from flowc_dsl.diagnostics.diagnostic import Diagnostic, Label, Level
+from flowc_dsl.diagnostics.rebase import rebased
+from flowc_dsl.rules.registry import INTERNAL_FAILURE
+from flowc_dsl.source import Source, Span
+from flowc_engine.cli.common import ExitCode, shown_path
+
+if TYPE_CHECKING:
+    from flowc_dsl.compile import Compilation
+
+    from flowc_engine.loader import LoadedProgram
+
+STDIN = "<stdin>"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedProgram:
+    """`report` names paths as seen from the current folder; `compilation` as seen from the root."""
+
+    path: str
+    report: Report
+    exit_code: ExitCode
+    program: LoadedProgram | None = None
+    compilation: Compilation | None = None
+
+
+def check_path(path: Path, today: date) -> CheckedProgram:
+    """Checks the program whose main file is `path`."""
+    from flowc_engine.loader import load
+
+    shown = shown_path(path)
+    try:
+        program = load(path)
+    except OSError as error:
+        return _unreadable(shown, error)
+    checked = check_texts(program.files, program.main, today, shown)
+    seen = _seen_from_here(program.root)
+    return replace(checked, program=program, report=_rebased(checked.report, seen))
+
+
+def check_texts(
+    files: Mapping[str, str | bytes], main: str, today: date, shown: str
+) -> CheckedProgram:
+    """Checks a program that is in memory; paths stay as they are."""
+    from flowc_dsl.compile import compile_program
+
+    try:
+        compilation = compile_program(files, main)
+        report = check_system(
+            compilation.system,
+            today,
+            before=compilation.diagnostics,
+            sources=compilation.sources,
+        )
+    except Exception as error:  # noqa: BLE001  # a fault of ours is a diagnostic too
+        return _failed(shown, main, error)
+    code = ExitCode.FINDINGS if report.has_findings else ExitCode.CLEAN
+    return CheckedProgram(shown, report, code, compilation=compilation)
+
+
+def _rebased(report: Report, seen: Callable[[str], str]) -> Report:
+    sources = {seen(path): Source(seen(path), s.text) for path, s in report.sources.items()}
+    diagnostics = tuple(rebased(found, seen) for found in report.diagnostics)
+    return replace(report, diagnostics=diagnostics, sources=sources)
+
+
+def _seen_from_here(root: Path) -> Callable[[str], str]:
+    prefix = shown_path(root)
+    if prefix == ".":
+        return lambda path: path
+    return lambda path: os.path.normpath(f"{prefix}/{path}")
+
+
+def _unreadable(shown: str, error: OSError) -> CheckedProgram:
+    reason = (error.strerror or type(error).__name__).lower()
+    found = Diagnostic(
+        code="FLW001",
+        level=Level.ERROR,
+        message=f"can't read `{shown}`: {reason}",
+        primary=Label(Span(shown, 0, 0)),
+        help="name a file that exists and that you may read",
+        subjects=(shown,),
+    )
+    return _only(shown, found, ExitCode.USAGE)
+
+
+def _failed(shown: str, main: str, error: Exception) -> CheckedProgram:
+    frames = extract_tb(error.__traceback__)
+    last = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "nowhere"
+    found = Diagnostic(
+        code=INTERNAL_FAILURE.code,
+        level=INTERNAL_FAILURE.level,
+        message=f"flowc failed while it checked `{main}`: {type(error).__name__} at {last}",
+        primary=Label(Span(shown, 0, 0)),
+        notes=(str(error)[:500],) if str(error) else (),
+        help="this is a fault of flowc: please report it with the text and this message",
+        subjects=(shown,),
+    )
+    return _only(shown, found, ExitCode.FAILURE)
+
+
+def _only(shown: str, found: Diagnostic, code: ExitCode) -> CheckedProgram:
+    return CheckedProgram(shown, Report((found,), Summary(errors=1)), code)

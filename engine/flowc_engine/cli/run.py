@@ -1,0 +1,124 @@
+"""`flowc run FILE`: every service as a process of its own, on a durable event log."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from flowc_engine.cli.common import ExitCode, fail, look_for, shown_path
+from flowc_engine.cli.planned import Planned, plan_file
+
+if TYPE_CHECKING:
+    from flowc_engine.supervisor.driver import Screen
+    from flowc_engine.supervisor.summary import RunSummary
+
+
+@click.command()
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.option(
+    "--until-idle",
+    is_flag=True,
+    help="End when every source is exhausted and everything is consumed.",
+)
+@click.option("--fresh", is_flag=True, help="Start over: delete this system's journal and log.")
+@click.option("--no-sources", is_flag=True, help="Start no sources; events come by `flowc emit`.")
+@click.option(
+    "--skip-unsupported",
+    is_flag=True,
+    help="Leave out the constructs that can't be run yet, instead of refusing to run.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Write the summary as JSON to stdout.")
+@click.option("-q", "--quiet", is_flag=True, help="Show only what goes wrong, and the summary.")
+def command(
+    file: Path,
+    until_idle: bool,
+    fresh: bool,
+    no_sources: bool,
+    skip_unsupported: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Run the program whose main file is FILE.
+
+    \b
+    Examples:
+      flowc run shop.flow
+      flowc run shop.flow --until-idle --json
+
+    Its state is kept in .flow/SYSTEM beside the project's flow.toml; another run goes on where this
+    one stops. The first Ctrl-C drains: sources stop, services finish what they hold. The second
+    stops at once; that loses nothing either. Sources are declared in flow.toml.
+
+    Exit codes: 0 ended well, 1 the program has errors, 2 usage, 3 a service, a source, the broker or
+    the log failed, 130 stopped by the second Ctrl-C.
+    """
+    planned = plan_file(file, skip_unsupported=skip_unsupported)
+    if planned.warnings and not quiet:
+        count = f"{planned.warnings} warning" + ("s" if planned.warnings > 1 else "")
+        click.echo(f"{count}; see `flowc check {shown_path(file)}`", err=True)
+    from flowc_engine.supervisor.compat import PlanChangedError
+    from flowc_engine.supervisor.holding import HeldError, clear, hold
+
+    try:
+        with hold(planned.state):
+            if fresh:
+                clear(planned.state)
+            summary = _run(planned, until_idle=until_idle, no_sources=no_sources, quiet=quiet)
+    except (HeldError, PlanChangedError, ValueError) as error:
+        fail(str(error), ExitCode.FAILURE)
+    except OSError as error:
+        fail(f"{planned.state.path}: {error.strerror or error}", ExitCode.FAILURE)
+    _report(summary, planned, file, as_json=as_json)
+    sys.exit(summary.exit_code)
+
+
+def _run(planned: Planned, *, until_idle: bool, no_sources: bool, quiet: bool) -> RunSummary:
+    from flowc_engine.supervisor.children import Child, Kind
+    from flowc_engine.supervisor.compat import adopt_plan
+    from flowc_engine.supervisor.core import RunCore
+    from flowc_engine.supervisor.driver import RunDriver
+    from flowc_engine.supervisor.holding import sockets_of
+    from flowc_engine.supervisor.launch import Processes, RunFiles
+    from flowc_engine.supervisor.summary import summarise
+
+    plan, state = planned.plan, planned.state
+    adopt_plan(state, plan)
+    sources = () if no_sources else planned.config.sources
+    hosts = [Child(Kind.HOST, s.name, i) for s in plan.services for i in range(s.replicas)]
+    core = RunCore(hosts, [Child(Kind.SOURCE, s.name) for s in sources], until_idle=until_idle)
+    with sockets_of(state) as sockets:
+        files = RunFiles(planned.root, state, sockets)
+        processes = Processes(files, sources)
+        driver = RunDriver(core, processes, files.broker, _screen(plan.system, quiet=quiet))
+        code = driver.run()
+    return summarise(plan.system, core, driver.tally, code, driver.uptime_ms)
+
+
+def _screen(system: str, *, quiet: bool) -> Screen:
+    if sys.stderr.isatty() and look_for(sys.stderr).color and not quiet:
+        from flowc_engine.supervisor.live import LiveScreen
+
+        return LiveScreen(system)
+    from flowc_engine.supervisor.plain import PlainScreen
+
+    return PlainScreen(quiet=quiet)
+
+
+def _report(summary: RunSummary, planned: Planned, file: Path, *, as_json: bool) -> None:
+    from flowc_engine.supervisor.plain import printable
+    from flowc_engine.supervisor.summary import write_summary
+
+    if as_json:
+        click.echo(summary.to_json())
+    else:
+        write_summary(summary, sys.stdout, color=look_for(sys.stdout).color)
+    for failure in summary.failures:
+        click.echo(printable(f"error: {failure}"), err=True)
+    if summary.failures:
+        click.echo(f"all that they wrote: {shown_path(planned.state.logs)}/", err=True)
+    if not as_json and summary.offset:
+        shown = shown_path(file)
+        click.echo(f"next: `flowc log {shown}` shows the events, `flowc trace {shown} OFFSET`")

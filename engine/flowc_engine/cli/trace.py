@@ -1,0 +1,126 @@
+"""`flowc trace FILE OFFSET`: the causation tree of an event."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from flowc_engine.cli.asking import asked_log
+from flowc_engine.cli.common import ExitCode, fail
+
+if TYPE_CHECKING:
+    from rich.text import Text
+    from rich.tree import Tree
+
+    from flowc_engine.log.trace import Node, Trace
+
+_EVENTS_DEFAULT = 1_000
+
+
+@click.command()
+@click.argument("file", type=click.Path())
+@click.argument("offset", type=click.IntRange(min=0))
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=_EVENTS_DEFAULT,
+    show_default=True,
+    help="Show at most so many events.",
+)
+def command(file: str, offset: int, limit: int, *, as_json: bool) -> None:
+    """Show what led to the event at OFFSET, and all that came of it.
+
+    Each line is an event with its offset, its key, who emitted it, and how long after the first.
+    """
+    from flowc_engine.log.trace import NoSuchEventError, trace
+
+    with asked_log(file) as (_, log):
+        try:
+            found = trace(log, offset, limit)
+        except NoSuchEventError as error:
+            fail(str(error), ExitCode.FINDINGS)
+    if as_json:
+        click.echo(json.dumps(_to_json(found), ensure_ascii=False))
+    else:
+        _print(found)
+
+
+def _print(found: Trace) -> None:
+    from rich.console import Console
+    from rich.tree import Tree
+
+    tree = Tree(_label(found.root, found.offset))
+    waiting: list[tuple[Tree, Node]] = [(tree, found.root)]
+    while waiting:
+        branch, node = waiting.pop()
+        _add_parked(branch, node)
+        waiting += [(branch.add(_label(e, found.offset)), e) for e in node.effects]
+    Console(highlight=False, soft_wrap=True).print(tree)
+    if found.cut:
+        click.echo(f"the first {found.events} events; --limit shows more", err=True)
+
+
+def _label(node: Node, asked: int) -> Text:
+    from rich.text import Text
+
+    text = Text()
+    text.append(node.event, style="bold reverse" if node.offset == asked else "bold")
+    text.append(f" #{node.offset}", style="cyan")
+    if node.offset == asked:
+        text.append(" (asked for)", style="dim")
+    if node.key is not None:
+        text.append(f"  key {node.key}")
+    text.append(f"  from {node.source}")
+    text.append(f"  +{node.after_ms:.1f} ms", style="dim")
+    return text
+
+
+def _add_parked(branch: Tree, node: Node) -> None:
+    from rich.text import Text
+
+    for parked in node.parked:
+        what = f"parked by {parked.service}.{parked.handler} after {parked.attempts} attempts"
+        branch.add(Text(f"{what}: {parked.error.splitlines()[0]}", style="red"))
+
+
+def _to_json(found: Trace) -> dict[str, object]:
+    """All events of the tree in offset order: deep chains would be too deep as nested JSON."""
+    from flowc_engine.log.shown import iso
+
+    events: list[dict[str, object]] = []
+    waiting = [found.root]
+    while waiting:
+        node = waiting.pop()
+        waiting += node.effects
+        events.append(
+            {
+                "offset": node.offset,
+                "event": node.event,
+                "key": node.key,
+                "source": node.source,
+                "time": iso(node.time),
+                "after_ms": round(node.after_ms, 3),
+                "cause": node.cause,
+                "effects": [effect.offset for effect in node.effects],
+                "parked": [
+                    {
+                        "service": p.service,
+                        "handler": p.handler,
+                        "error": p.error,
+                        "attempts": p.attempts,
+                    }
+                    for p in node.parked
+                ],
+            }
+        )
+    events.sort(key=lambda event: str(event["offset"]).zfill(20))
+    return {
+        "format_version": "1.0",
+        "offset": found.offset,
+        "root": found.root.offset,
+        "truncated": found.cut,
+        "events": events,
+    }

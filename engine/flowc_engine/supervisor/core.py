@@ -1,0 +1,350 @@
+"""The supervisor as a function of what happens and the time: sans-IO.
+
+The driver feeds it `begin`, `ready`, `exited`, `seen`, `interrupt` and `tick`, each with the time
+in ms, and carries out the effects it finds in `take`. A run goes through the phases of `Phase` in
+order: broker, then log process and services, then sources; back down in the opposite order.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal
+
+from flowc_engine import limits
+from flowc_engine.bus import wire
+from flowc_engine.supervisor.children import (
+    BROKER,
+    LOG,
+    WARM,
+    WORKERS,
+    Child,
+    ChildState,
+    Exit,
+    Kind,
+    Life,
+)
+from flowc_engine.supervisor.idle import is_calm
+
+EXIT_CLEAN, EXIT_FAILURE, EXIT_INTERRUPTED = 0, 3, 130
+BROKER_FATAL = (3, 4)  # a damaged journal, a disk that is full
+
+
+class Phase(IntEnum):
+    STARTING = 0  # sources wait for the services
+    RUNNING = 1
+    DRAINING = 2  # sources and services finish what they hold
+    CLOSING_LOG = 3  # the log process applies the rest
+    CLOSING_BROKER = 4
+    OVER = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Spawn:
+    child: Child
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """Send a signal to a process and to its group."""
+
+    child: Child
+    signal: signal.Signals
+
+
+@dataclass(frozen=True, slots=True)
+class SendDrain:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    text: str
+    level: Literal["info", "warning", "error"] = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    code: int
+
+
+Effect = Spawn | Kill | SendDrain | Say | Finish
+
+
+class RunCore:
+    """One run. `hosts` and `sources` are the workers it starts."""
+
+    def __init__(
+        self, hosts: Iterable[Child], sources: Iterable[Child], *, until_idle: bool
+    ) -> None:
+        children = [BROKER, LOG, WARM, *hosts, *sources]
+        self.children = {child: ChildState(child) for child in children}
+        self.phase = Phase.STARTING
+        self.status: wire.Status | None = None
+        self.fatal = ""
+        self.interrupted = False
+        self._until_idle = until_idle
+        self._calm_offset: int | None = None
+        self._deadline_ms = 0
+        self._applied: tuple[int, int] = (-1, 0)  # progress of the log, and when
+        self._fresh_status = False
+        self._out: list[Effect] = []
+
+    def take(self) -> list[Effect]:
+        """The effects so far, in order; they are the caller's now."""
+        out, self._out = self._out, []
+        return out
+
+    def of(self, *kinds: Kind) -> Iterator[ChildState]:
+        """The children of these kinds."""
+        return (s for s in self.children.values() if s.child.kind in kinds)
+
+    @property
+    def failed(self) -> list[ChildState]:
+        """What was given up on."""
+        return [s for s in self.children.values() if s.life is Life.FAILED]
+
+    @property
+    def draining(self) -> bool:
+        """Whether the broker is to stop delivering."""
+        return Phase.DRAINING <= self.phase < Phase.OVER
+
+    @property
+    def broker_is_up(self) -> bool:
+        """Whether it is worth asking."""
+        return self.children[BROKER].life is Life.UP
+
+    @property
+    def about_to_change(self) -> bool:
+        """Whether the next look should come soon."""
+        return self.phase is not Phase.RUNNING or self._calm_offset is not None
+
+    # ---- what happens
+
+    def begin(self) -> None:
+        """Start the run."""
+        self._spawn(self.children[BROKER])
+
+    def ready(self, child: Child, now_ms: int) -> None:
+        """A process says that it is up."""
+        state = self.children[child]
+        if state.life is not Life.STARTING:
+            return
+        state.life, state.was_up = Life.UP, True
+        if child == BROKER:
+            if self.phase is Phase.DRAINING:
+                self._out.append(SendDrain())
+            if self.phase <= Phase.RUNNING:
+                self._spawn_waiting(LOG, WARM)
+        elif child == WARM and self.phase <= Phase.RUNNING:
+            if self.phase is Phase.STARTING:
+                self._deadline_ms = now_ms + limits.START_MS_MAX
+            kinds = WORKERS if self.phase is Phase.RUNNING else (Kind.HOST,)
+            self._spawn_waiting(*(s.child for s in self.of(*kinds)))
+            self._start_sources(now_ms)
+
+    def exited(self, child: Child, how: Exit, now_ms: int) -> None:
+        """A process has ended."""
+        state = self.children[child]
+        if not state.alive:
+            return
+        stopping = state.kill_ms is not None
+        state.kill_ms = None
+        if stopping or self._was_to_leave(child):
+            state.life = Life.STOPPED
+        elif child == BROKER and how.code in BROKER_FATAL:
+            self._give_up(state, how.tail.strip().rpartition("\n")[2] or str(how), "")
+        elif child.kind is Kind.SOURCE and how.code == 0:
+            state.life = Life.DONE
+        elif how.hopeless:
+            self._give_up(state, str(how), how.tail)
+        else:
+            self._again(state, how, now_ms)
+        if child == WARM:
+            self._orphaned()
+        self._advance(now_ms)
+
+    def seen(self, status: wire.Status, now_ms: int) -> None:
+        """The broker's answer to a question for its status."""
+        self.status, self._fresh_status = status, True
+        for slot in status.slots:
+            state = self.children.get(Child(Kind.HOST, slot.service, slot.slot))
+            if state is not None and slot.ready:
+                self.ready(state.child, now_ms)
+        for source in status.sources:
+            state = self.children.get(Child(Kind.SOURCE, source.source))
+            if state is not None and source.connected:
+                self.ready(state.child, now_ms)
+        if status.applied > self._applied[0]:
+            self._applied = (status.applied, now_ms)
+        self._start_sources(now_ms)
+        self._end_when_idle(status, now_ms)
+        self._advance(now_ms)
+
+    def interrupt(self, now_ms: int) -> None:
+        """Ctrl-C or SIGTERM: the first drains, the next kills."""
+        if self.phase is Phase.OVER:
+            return
+        if self.interrupted:
+            self._out += [Kill(s.child, signal.SIGKILL) for s in self.children.values() if s.alive]
+            self._finish(EXIT_INTERRUPTED)
+            return
+        self.interrupted = True
+        if self.phase <= Phase.RUNNING:
+            self._out.append(Say("draining: sources stop, services finish what they hold"))
+            self._drain(now_ms)
+
+    def tick(self, now_ms: int) -> None:
+        """Time passes."""
+        for state in self.children.values():
+            if state.due_ms is not None and now_ms >= state.due_ms and self._may_start(state):
+                self._spawn(state)
+            if state.kill_ms is not None and now_ms >= state.kill_ms and state.alive:
+                state.kill_ms = now_ms + limits.KILL_AFTER_MS
+                self._out.append(Kill(state.child, signal.SIGKILL))
+        self._start_sources(now_ms)
+        self._advance(now_ms)
+
+    # ---- starting
+
+    def _spawn(self, state: ChildState) -> None:
+        state.life, state.due_ms, state.kill_ms = Life.STARTING, None, None
+        self._out.append(Spawn(state.child))
+
+    def _spawn_waiting(self, *children: Child) -> None:
+        for child in children:
+            if self.children[child].life is Life.WAITING:
+                self._spawn(self.children[child])
+
+    def _may_start(self, state: ChildState) -> bool:
+        """Workers are made by the warm parent, and all but the broker talk to the broker."""
+        return state.child.kind not in WORKERS or self.children[WARM].life is Life.UP
+
+    def _start_sources(self, now_ms: int) -> None:
+        """Once every service is there or has failed, or at the latest when time is up."""
+        if self.phase is not Phase.STARTING or self.children[WARM].life is not Life.UP:
+            return
+        missing = [s for s in self.of(Kind.HOST) if s.life not in (Life.UP, Life.FAILED)]
+        if missing and now_ms < self._deadline_ms:
+            return
+        for state in missing:
+            self._out.append(Say(f"{state.child} is not ready yet; starting without it", "warning"))
+        self.phase = Phase.RUNNING
+        self._spawn_waiting(*(s.child for s in self.of(Kind.SOURCE)))
+
+    # ---- dying
+
+    def _was_to_leave(self, child: Child) -> bool:
+        return self.phase >= Phase.DRAINING and child.kind in (*WORKERS, Kind.WARM)
+
+    def _again(self, state: ChildState, how: Exit, now_ms: int) -> None:
+        due_ms = state.restarts.died(now_ms)
+        if due_ms is None:
+            window_s = limits.RESTARTS_WINDOW_MS // 1000
+            times = f"died {limits.RESTARTS_MAX + 1} times in {window_s} s, at last: {how}"
+            self._give_up(state, times, how.tail)
+            return
+        state.life, state.due_ms = Life.BACKOFF, due_ms
+        text = f"{state.child} died ({how}); starting it again in {due_ms - now_ms} ms"
+        self._out.append(Say(text, "warning"))
+
+    def _give_up(self, state: ChildState, why: str, tail: str) -> None:
+        state.life, state.due_ms = Life.FAILED, None
+        state.reason = f"{why}\n{tail}".strip()
+        if state.child.kind in (Kind.BROKER, Kind.WARM):
+            self.fatal = f"{state.child} can't go on: {why}"
+        self._out.append(Say(f"{state.child} failed: {state.reason}", "error"))
+
+    def _orphaned(self) -> None:
+        """The warm parent is gone, and with it its children: no fault of theirs."""
+        dead = self.children[WARM]
+        for state in self.of(*WORKERS):
+            if state.alive:
+                leaving = self.phase >= Phase.DRAINING or dead.life is Life.FAILED
+                state.life = Life.STOPPED if leaving else Life.WAITING
+                state.kill_ms = None
+
+    # ---- ending
+
+    def _end_when_idle(self, status: wire.Status, now_ms: int) -> None:
+        if not self._until_idle or self.phase is not Phase.RUNNING:
+            return
+        if not is_calm(status, self.children):
+            self._calm_offset = None
+        elif self._calm_offset == status.offset:  # a step may have been on its way the first time
+            self._drain(now_ms)
+        else:
+            self._calm_offset = status.offset
+
+    def _advance(self, now_ms: int) -> None:
+        """Go on to the next phase if this one's work is done."""
+        if self.phase <= Phase.RUNNING:
+            self._stop_if_pointless(now_ms)
+        if self.phase is Phase.DRAINING:
+            self._advance_drain(now_ms)
+        if self.phase is Phase.CLOSING_LOG:
+            self._advance_log(now_ms)
+        if self.phase is Phase.CLOSING_BROKER and not any(s.alive for s in self.children.values()):
+            self._finish(EXIT_FAILURE if self.failed else EXIT_CLEAN)
+
+    def _stop_if_pointless(self, now_ms: int) -> None:
+        hosts = list(self.of(Kind.HOST))
+        if self.fatal:
+            self._drain(now_ms)
+        elif hosts and all(s.life is Life.FAILED for s in hosts):
+            self._out.append(Say("every service has failed", "error"))
+            self._drain(now_ms)
+
+    def _drain(self, now_ms: int) -> None:
+        self.phase = Phase.DRAINING
+        self._deadline_ms = now_ms + limits.DRAIN_MS_MAX
+        if self.children[BROKER].life is Life.UP:
+            self._out.append(SendDrain())
+        for state in self.of(*WORKERS):
+            if state.pending:
+                state.life, state.due_ms = Life.STOPPED, None
+        self._advance(now_ms)
+
+    def _advance_drain(self, now_ms: int) -> None:
+        workers = [s for s in self.of(*WORKERS) if s.alive]
+        broker = self.children[BROKER]
+        hopeless = self.fatal or not (broker.alive or broker.pending)
+        if workers and (hopeless or now_ms >= self._deadline_ms):
+            self._stop(workers, limits.KILL_AFTER_MS, now_ms)
+        if not workers:
+            self.phase = Phase.CLOSING_LOG
+            self._fresh_status = False
+            self._applied = (self._applied[0], now_ms)
+            self._stop([self.children[WARM]], limits.KILL_AFTER_MS, now_ms)
+
+    def _advance_log(self, now_ms: int) -> None:
+        log = self.children[LOG]
+        if log.pending and not self.children[BROKER].was_up:
+            log.life = Life.STOPPED
+        status = self.status if self._fresh_status else None
+        complete = (
+            status is not None and status.offset - status.applied <= limits.LOG_LAST_EVENTS_MAX
+        )
+        stalled = now_ms - self._applied[1] >= limits.LOG_STALL_MS_MAX
+        if complete or stalled or self.fatal:
+            if stalled and log.kill_ms is None and not complete:
+                self._out.append(Say("the log is behind the journal; the next run catches up"))
+            self._stop([log], limits.DRAIN_MS_MAX + limits.KILL_AFTER_MS, now_ms)
+        if not (log.alive or log.pending):
+            self.phase = Phase.CLOSING_BROKER
+            self._stop([self.children[BROKER]], limits.LOG_STALL_MS_MAX, now_ms)
+
+    def _stop(self, states: Iterable[ChildState], patience_ms: int, now_ms: int) -> None:
+        """SIGTERM now, and SIGKILL when patience ends."""
+        for state in states:
+            if state.pending:
+                state.life, state.due_ms = Life.STOPPED, None
+            elif state.alive and state.kill_ms is None:
+                state.kill_ms = now_ms + patience_ms
+                self._out.append(Kill(state.child, signal.SIGTERM))
+
+    def _finish(self, code: int) -> None:
+        self.phase = Phase.OVER
+        self._out.append(Finish(code))

@@ -1,0 +1,1 @@
+"""The two feeds of the system: the airports' and the weather stations'."""

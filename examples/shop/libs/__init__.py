@@ -1,0 +1,1 @@
+"""Code that services share; each says so with `uses`."""

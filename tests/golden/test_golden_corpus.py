@@ -1,0 +1,59 @@
+"""The corpus: `cases/NAME.flow`, or `cases/NAME/main.flow` with its imports, with what is said.
+
+`NAME.diag` is the report in the `full` format; absent means that nothing is said. `FLOWC_REFRESH=1`
+rewrites the files, and the run still fails where one changed: nobody refreshes without a look.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from flowc_dsl.diagnostics.full import render_full
+from flowc_dsl.diagnostics.width import Look
+from support.programs import check_text
+
+CASES = Path(__file__).parent / "cases"
+REFRESH = bool(os.environ.get("FLOWC_REFRESH"))
+
+
+def names() -> list[str]:
+    singles = [path.stem for path in CASES.glob("*.flow")]
+    folders = [path.parent.name for path in CASES.glob("*/main.flow")]
+    return sorted(singles + folders)
+
+
+def texts(name: str) -> dict[str, str]:
+    single = CASES / f"{name}.flow"
+    if single.exists():
+        return {"main.flow": single.read_text(encoding="utf-8")}
+    root = CASES / name
+    return {p.relative_to(root).as_posix(): p.read_text() for p in sorted(root.rglob("*.flow"))}
+
+
+def compare(path: Path, actual: str) -> None:
+    expected = path.read_text(encoding="utf-8") if path.exists() else ""
+    if REFRESH and actual != expected:
+        if actual:
+            path.write_text(actual, encoding="utf-8")
+        else:
+            path.unlink()
+    assert actual == expected
+
+
+@pytest.mark.parametrize("name", names())
+def test_report(name):
+    report = check_text(texts(name))
+    compare(CASES / f"{name}.diag", render_full(report.diagnostics, report.sources, Look()))
+
+
+def test_no_report_is_an_orphan():
+    assert {path.stem for path in CASES.glob("*.diag")} <= set(names())
+
+
+def test_each_rule_has_a_case():
+    from flowc_dsl.rules.registry import declared_rules
+
+    said = "".join(path.read_text(encoding="utf-8") for path in CASES.glob("*.diag"))
+    missing = [code for code in declared_rules() if f"[{code}]" not in said]
+    assert missing == ["FLW999"]

@@ -1,0 +1,146 @@
+"""Statistics, traces and how values are shown, on a log without a run."""
+
+import datetime as dt
+import decimal
+
+import pyarrow as pa
+import pytest
+from support.journal import TIME_US, JournalBuilder, wire_batch
+
+from flowc_dsl.plan import EventPlan, FieldPlan, Plan, ServicePlan, TypePlan
+from flowc_engine.bus.wire import Parked
+from flowc_engine.log.query import NoLogError, open_log
+from flowc_engine.log.shown import to_json_value, to_rows, to_text
+from flowc_engine.log.stats import log_stats
+from flowc_engine.log.trace import NoSuchEventError, trace
+from flowc_engine.state import StateDir
+
+KEY = (FieldPlan("k", TypePlan("string")),)
+PLAN = Plan(
+    "Chain",
+    (
+        EventPlan("Placed", "event", 1, "k", KEY, external=True),
+        EventPlan("Paid", "event", 1, "k", KEY),
+        EventPlan("Shipped", "event", 1, None, KEY),
+        EventPlan("Lost", "event", 1, "k", KEY),
+    ),
+    (ServicePlan("Pay", "mock", "", ()), ServicePlan("Ship", "mock", "", ())),
+    {},
+    {},
+)
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory):
+    """0 and 1 are Placed; 0 leads to Paid 2, and that to Shipped 3 and 4; 4 is parked."""
+    made = StateDir(tmp_path_factory.mktemp("chain"), "Chain")
+    made.create()
+    journal = JournalBuilder(made.journal, PLAN)
+    journal.emit("Placed", {"k": "a"}, {"k": "b", "_time": TIME_US + 10_000_000}, source="shop")
+    caused = {"_root": 0, "_cause": 0, "_time": TIME_US + 5_000}
+    journal.step("Pay", ("Paid", wire_batch(PLAN, "Paid", [{"k": "a", **caused}])), after=2)
+    caused = {"_root": 0, "_cause": 2, "_time": TIME_US + 7_500}
+    rows = [{"k": "a1", **caused}, {"k": "a2", **caused}]
+    journal.step("Ship", ("Shipped", wire_batch(PLAN, "Shipped", rows)), after=3)
+    parked = Parked(4, "Shipped", "on_shipped", "ValueError: no\nmore", 5, TIME_US)
+    journal.step("Ship", after=5, parked=[parked])
+    journal.close()
+    return made
+
+
+@pytest.fixture
+def log(state):
+    with open_log(state, PLAN) as log:
+        yield log
+
+
+def test_counts_rates_first_and_last(log):
+    stats = log_stats(log)
+    by_name = {e.event: e for e in stats.events}
+    assert {n: e.count for n, e in by_name.items()} == {
+        "Placed": 2, "Paid": 1, "Shipped": 2, "Lost": 0,
+    }  # fmt: skip
+    placed = by_name["Placed"]
+    assert placed.first.timestamp() == TIME_US / 1e6
+    assert (placed.last - placed.first).total_seconds() == 10
+    assert placed.rate_per_s == pytest.approx(0.1)
+    assert placed.recent_per_s == pytest.approx(2 / 60)
+    assert by_name["Lost"].first is None
+    assert (stats.parked, stats.rejected, stats.applied, stats.current) == (1, 0, 5, True)
+
+
+@pytest.mark.parametrize("offset", [0, 2, 3, 4])
+def test_the_tree_is_the_same_from_each_of_its_events(log, offset):
+    found = trace(log, offset, 100)
+    root = found.root
+    assert (root.offset, root.event, root.key, root.source) == (0, "Placed", "a", "shop")
+    [paid] = root.effects
+    assert (paid.offset, paid.source, paid.after_ms) == (2, "Pay", 5.0)
+    assert [e.offset for e in paid.effects] == [3, 4]
+    assert paid.effects[0].key is None  # the event has no key
+    assert [p.error for p in paid.effects[1].parked] == ["ValueError: no\nmore"]
+    assert not found.cut
+
+
+def test_an_event_that_caused_nothing_is_alone(log):
+    found = trace(log, 1, 100)
+    assert (found.root.offset, found.root.effects, found.events) == (1, [], 1)
+
+
+def test_a_tree_is_cut_at_the_limit(log):
+    found = trace(log, 0, 3)
+    assert (found.events, found.cut) == (3, True)
+
+
+def test_an_offset_that_does_not_exist_names_the_range(log):
+    with pytest.raises(NoSuchEventError, match="offsets 0 to 4"):
+        trace(log, 5, 100)
+
+
+def test_a_system_that_never_ran_has_no_log(tmp_path):
+    with (
+        pytest.raises(NoLogError, match="has not run yet"),
+        open_log(StateDir(tmp_path, "X"), PLAN),
+    ):
+        pass
+
+
+def test_what_the_journal_has_more_is_applied_once(state):
+    journal = JournalBuilder(state.journal, PLAN)
+    journal.emit("Lost", {"k": "z"})
+    journal.close()
+    for _ in range(2):
+        with open_log(state, PLAN) as log:
+            assert log.query("SELECT key FROM _events WHERE event = 'Lost'").table.to_pylist() == [
+                {"key": "z"}
+            ]
+    # other tests count: the fixture is of the module, and this is its last test that opens it
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "in_json"),
+    [
+        (None, "", None),
+        (True, "true", True),
+        (1.5, "1.5", 1.5),
+        (float("nan"), "nan", "nan"),
+        (decimal.Decimal("1.20"), "1.20", "1.20"),
+        (dt.datetime(2026, 1, 2, 3, 4, 5, 6, dt.UTC), "2026-01-02T03:04:05.000006Z", None),
+        (dt.date(2026, 1, 2), "2026-01-02", "2026-01-02"),
+        (b"\x00\xff", "00ff", "00ff"),
+        (pa.MonthDayNano([1, 2, 1_500_000_000]), "1 months 2 days 1.5 s", None),
+        (pa.MonthDayNano([0, 0, 0]), "0 s", "0 s"),
+        ([1, None], "[1, null]", [1, None]),
+        ([("a", decimal.Decimal(1))], '{"a": "1"}', {"a": "1"}),
+        ({"a": [b"\x01"]}, '{"a": ["01"]}', {"a": ["01"]}),
+    ],
+)
+def test_values_as_text_and_as_json(value, text, in_json):
+    assert to_text(value) == text
+    assert to_json_value(value) == (text if in_json is None and value is not None else in_json)
+
+
+def test_times_beyond_python_come_as_text():
+    column = pa.array([2**62], pa.timestamp("us", tz="UTC"))
+    [[shown]] = to_rows(pa.table({"t": column}))
+    assert isinstance(shown, str)

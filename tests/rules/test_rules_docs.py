@@ -1,0 +1,43 @@
+"""Every code has a document, and the documents' examples do what they say."""
+
+import re
+from importlib.resources import files
+
+import pytest
+
+from flowc_dsl.rules.registry import PLANNED, declared_rules
+from support.programs import check_text
+
+FOLDER = files("flowc_dsl") / "rules" / "docs"
+DOCS = {entry.name[:-3]: entry.read_text() for entry in FOLDER.iterdir()}
+NO_EXAMPLE = {"FLW999"}
+
+
+def block(code: str, heading: str) -> str:
+    found = re.search(rf"## {heading}\n+```flow\n(.*?)```", DOCS[code], re.DOTALL)
+    assert found, f"{code} has no block under {heading!r}"
+    return found[1]
+
+
+def owned() -> list[str]:
+    return sorted(set(declared_rules()) - NO_EXAMPLE)
+
+
+def test_each_declared_rule_has_a_document_that_agrees_with_it():
+    for code, rule in declared_rules().items():
+        head = f"# {code}: {rule.name}\n\nLevel: {rule.level}\n\n## What it does\n"
+        assert DOCS[code].startswith(head), code
+        assert "## Why is this bad?" in DOCS[code]
+
+
+def test_no_document_is_of_a_code_that_is_only_planned():
+    assert not set(DOCS) & set(PLANNED)
+
+
+@pytest.mark.parametrize("code", owned())
+def test_the_example_fires_and_the_alternative_does_not(code):
+    example = [d.code for d in check_text(block(code, "Example")).diagnostics]
+    instead = [d.code for d in check_text(block(code, "Use instead")).diagnostics]
+    also = {"FLW302": ["FLW301"], "FLW901": ["FLW201"]}.get(code, [])
+    assert sorted(set(example)) == sorted([code, *also])
+    assert instead == []

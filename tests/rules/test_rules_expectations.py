@@ -1,0 +1,267 @@
+"""What each rule says, by expectation on the line: `// FLW201` stands where a finding has to begin.
+
+A case is whole: findings that no line expects fail it.
+"""
+
+import re
+
+import pytest
+
+from support.programs import findings
+
+HEAD = "system Shop\nexternal event In key id { id: uuid }\n"
+
+CASES = {
+    "two handlers of one service emit": """
+        external event Too key id { id: uuid }
+        exported event Out key id { id: uuid }
+        service A { on In -> Out  on Too -> Out }
+    """,
+    "three emitters are one finding, at the second": """
+        exported event Out key id { id: uuid }
+        service A { on In -> Out }
+        service B {
+          on In -> Out                                            // FLW101
+        }
+        service C { on In -> Out }
+    """,
+    "an output of a deadline and of a timer counts as emitted": """
+        exported event Out key id { id: uuid }
+        service A { every 5s -> Out  on In }
+        service B {
+          after 5s of In -> Out                                   // FLW101
+        }
+    """,
+    "one handler with a command twice is one handler": """
+        command Do key id { id: uuid }
+        service A { on In -> Do }
+        service B { on Do | In }
+    """,
+    "two handlers of one service are several": """
+        command Do key id { id: uuid }
+        service A { on In -> Do }
+        service B {
+          on Do
+          on Do as again                                          // FLW107
+        }
+    """,
+    "unless reads, and is no edge": """
+        event Late key id { id: uuid }
+        event Done key id { id: uuid }
+        service A { on In -> Done }
+        service B { after 5s of In unless Done -> Late  on Late }
+    """,
+    "exported counts as a reader and only that": """
+        exported event Out key id { id: uuid }                    // FLW202
+        service A { on In }
+    """,
+    "external counts as an emitter and only that": """
+        external event Ext key id { id: uuid }                    // FLW201
+        service A { on In }
+    """,
+    "expect reads nothing": """
+        event Out key id { id: uuid }                             // FLW201
+        service A { on In -> Out }
+        expect fine: In leads to Out within 1h by id
+    """,
+    "a command that nobody handles is 107 alone": """
+        command Do key id { id: uuid }                            // FLW107
+        command Never key id { id: uuid }                         // FLW107
+        service A { on In -> Do }
+    """,
+    "a command that nobody sends": """
+        command Do key id { id: uuid }                            // FLW202
+        service A { on In }
+        service B { on Do }
+    """,
+    "a cycle behind a missing emitter is 202 and 301": """
+        event X key id { id: uuid }                               // FLW202
+        event Y key id { id: uuid }
+        event Z key id { id: uuid }
+        service A { on In }
+        service B {
+          on X | Z -> Y                                           // FLW301
+        }
+        service C { on Y -> Z }
+    """,
+    "a ring that nothing starts, and what hangs on it, is one 205": """
+        event Y key id { id: uuid }                               // FLW205
+        event Z key id { id: uuid }
+        event W key id { id: uuid }
+        service A { on In }
+        service B {
+          on Z -> Y                                               // FLW301
+        }
+        service C { on Y -> Z, W }
+        service D { on W }
+    """,
+    "a timer starts a ring": """
+        event Y key id { id: uuid }
+        event Z key id { id: uuid }
+        service A { on In }
+        service B {
+          on Z -> Y                                               // FLW301
+          every 5s -> Y
+        }
+        service C { on Y -> Z }
+    """,
+    "a self-trigger by an alternative is a cycle alone": """
+        event X key id { id: uuid }
+        exported event Y key id { id: uuid }
+        service A {
+          on In | X -> X | Y                                      // FLW301
+        }
+    """,
+    "a self-trigger by every alternative": """
+        event X key id { id: uuid }
+        event Y key id { id: uuid }
+        service A {
+          on In | X | Y -> X | Y                                  // FLW301 FLW302
+        }
+    """,
+    "a chance is a way out": """
+        event X key id { id: uuid }
+        service A {
+          on In | X -> X chance 50%                               // FLW301
+        }
+    """,
+    "a deadline that can be stopped is no self-trigger": """
+        event X key id { id: uuid }
+        service A {
+          on In -> X
+          after 5s of X unless In -> X                            // FLW301
+        }
+    """,
+    "ordered by looks at each trigger": """
+        external event Other key oid { oid: uuid  id: uuid }
+        external event Bare { id: uuid }
+        service A {
+          on In | Other | Bare ordered by id                      // FLW501 FLW509
+        }
+    """,
+    "a join by the key of both": """
+        external event Other key id { id: uuid }
+        service A { on In & Other by id }
+    """,
+    "a misspelt reader does not make the event unread": """
+        event Shipped key id { id: uuid }
+        service A { on In -> Shipped }
+        service B {
+          on Shiped                                               // FLW207
+        }
+    """,
+    "a misspelt output does not make the event unemitted": """
+        event Shipped key id { id: uuid }
+        service A {
+          on In -> Shiped                                         // FLW207
+        }
+        service B { on Shipped }
+    """,
+    "a service where an event is expected is 103 alone": """
+        service A { on In }
+        service B {
+          on A                                                    // FLW103
+        }
+    """,
+    "a name in nested arguments": """
+        service A { on In }
+        service B {
+          args { peers: [{ host: "A" }] }                         // FLW103
+          on In
+        }
+    """,
+    "types that only unused types need are not reported": """
+        type Outer { inner: Inner }                               // FLW203
+        type Inner { kind: Kind }
+        enum Kind { ONE }
+        service A { on In }
+    """,
+    "an exemption is for its name alone": """
+        event X key id { id: uuid }
+        event Y key id { id: uuid }                               // FLW201
+        service A { on In -> X, Y }
+        rules { allow FLW201 on X because "read next month" }
+    """,
+    "an exemption of a self-trigger leaves the cycle": """
+        event X key id { id: uuid }
+        service A {
+          on In | X -> X                                          // FLW301
+        }
+        rules { allow FLW302 on X because "the demo loops" }
+    """,
+    "an exemption of a code that comes later is no finding": """
+        service A { on In }
+        rules { allow FLW206 on A because "drained by hand" }
+    """,
+    "one finding for an exemption that is reasonless and useless": """
+        service A { on In }
+        rules {
+          allow FLW201 on In because " "                          // FLW901
+        }
+    """,
+}
+
+
+def expected(text: str) -> list[tuple[int, str]]:
+    return [
+        (number, code)
+        for number, line in enumerate(text.splitlines(), 1)
+        for code in re.findall(r"FLW\d{3}", line.partition("//")[2])
+    ]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_case(name):
+    text = HEAD + CASES[name]
+    actual = [
+        (text.count("\n", 0, found.primary.span.start) + 1, found.code) for found in findings(text)
+    ]
+    assert sorted(actual) == expected(text)
+
+
+def test_witness_of_a_cycle_is_the_shortest():
+    text = (
+        HEAD
+        + """
+        event A key id { id: uuid }
+        event B key id { id: uuid }
+        event C key id { id: uuid }
+        service One { on In | C | B -> A }
+        service Two { on A -> B }
+        service Three { on B -> C }
+    """
+    )
+    witnesses = [" -> ".join(d.witness) for d in findings(text) if d.code == "FLW301"]
+    assert (
+        witnesses
+        == [
+            "A -> One.on In | C | B -> A",
+        ]
+        or witnesses[0] == "A -> Two.on A -> B -> One.on In | C | B -> A"
+    )
+    assert len(witnesses) == 2  # the way through `Three` has a handler that the shortest has not
+
+
+def test_a_cycle_in_an_exempted_knot_is_still_seen():
+    text = (
+        HEAD
+        + """
+        event A key id { id: uuid }
+        event B key id { id: uuid }
+        event C key id { id: uuid }
+        service One { on In | B | C -> A }
+        service Two { on A -> B? }
+        service Three { on A -> C? }
+        rules { allow FLW301 on B because "a dialogue" }
+    """
+    )
+    (found,) = findings(text)
+    assert found.code == "FLW301"
+    assert "C" in found.subjects
+
+
+def test_long_lists_of_names_are_cut():
+    services = "\n".join(f"service S{i} {{ on In -> Out }}" for i in range(9))
+    (found,) = findings(f"{HEAD}exported event Out key id {{ id: uuid }}\n{services}")
+    assert "`S0`, `S1`, `S2` and 6 more" in found.message
+    assert len(found.related) == 2
