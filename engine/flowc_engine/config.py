@@ -20,6 +20,7 @@ from flowc_dsl.plan import Plan
 from flowc_engine import limits
 
 FILE_NAME: Final = "flow.toml"
+EMIT_SOURCE: Final = "emit"  # what `flowc emit` publishes as
 _TABLES: Final = ("sources",)
 _SOURCE_KEYS: Final = ("python", "args", "emits")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -107,6 +108,8 @@ def _source(name: str, value: object, path: Path, text: str) -> SourceConfig:
 
     if not _NAME.fullmatch(name):
         raise bad("a name is letters, digits and `_`")
+    if name == EMIT_SOURCE:
+        raise bad("this name is taken by `flowc emit`")
     if not isinstance(value, dict):
         raise bad("a source is a table, with `python`")
     _known(value, _SOURCE_KEYS, path, text, name)

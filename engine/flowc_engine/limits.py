@@ -88,6 +88,7 @@ LOG_STALL_MS_MAX: Final = 15_000  # without progress of the log process while st
 PLAIN_EVERY_MS: Final = 5_000  # between progress lines where there is no terminal
 LOG_TAIL_LINES: Final = 25
 PROCESS_LOG_BYTES_MAX: Final = 16 * MIB  # then it is moved to `.old` at the next start
+EMIT_BYTES_MAX: Final = 64 * MIB  # on stdin
 EMIT_MS_MAX: Final = 10_000
 HOLD_MS_MAX: Final = 3_000  # to wait for a command that holds the state for a moment
 CONFIG_BYTES_MAX: Final = 1 * MIB

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import enum
 
 import msgspec
 
 
-class Phase(enum.Enum):
+class Phase(enum.StrEnum):
     DEPARTURE = "DEPARTURE"
     ARRIVAL = "ARRIVAL"
 
 
-class Severity(enum.Enum):
+class Severity(enum.StrEnum):
     MINOR = "MINOR"
     MAJOR = "MAJOR"
     SEVERE = "SEVERE"
 
 
-class Sky(enum.Enum):
+class Sky(enum.StrEnum):
     CLEAR = "CLEAR"
     ROUGH = "ROUGH"
     SEVERE = "SEVERE"
 
 
-class Audience(enum.Enum):
+class Audience(enum.StrEnum):
     PASSENGERS = "PASSENGERS"
     CREW = "CREW"
     DISPATCH = "DISPATCH"
@@ -37,9 +37,9 @@ class FlightDeparted(msgspec.Struct, kw_only=True, frozen=True):
     carrier: str
     origin: str
     dest: str
-    day: datetime.date
-    scheduled: datetime.datetime
-    departed: datetime.datetime
+    day: dt.date
+    scheduled: dt.datetime
+    departed: dt.datetime
     late_min: int
 
 
@@ -49,8 +49,8 @@ class FlightArrived(msgspec.Struct, kw_only=True, frozen=True):
     carrier: str
     origin: str
     dest: str
-    day: datetime.date
-    arrived: datetime.datetime
+    day: dt.date
+    arrived: dt.datetime
     late_min: int
     air_min: int
 
@@ -61,7 +61,7 @@ class FlightDiverted(msgspec.Struct, kw_only=True, frozen=True):
     carrier: str
     origin: str
     dest: str
-    day: datetime.date
+    day: dt.date
 
 
 class FlightCancelled(msgspec.Struct, kw_only=True, frozen=True):
@@ -69,17 +69,17 @@ class FlightCancelled(msgspec.Struct, kw_only=True, frozen=True):
     carrier: str
     origin: str
     dest: str
-    day: datetime.date
-    scheduled: datetime.datetime
+    day: dt.date
+    scheduled: dt.datetime
 
 
 class DayClosed(msgspec.Struct, kw_only=True, frozen=True):
-    day: datetime.date
+    day: dt.date
 
 
 class WeatherObserved(msgspec.Struct, kw_only=True, frozen=True):
     origin: str
-    hour: datetime.datetime
+    hour: dt.datetime
     wind_mph: float | None = None
     gust_mph: float | None = None
     rain_in: float
@@ -116,27 +116,27 @@ class ConnectionMissed(msgspec.Struct, kw_only=True, frozen=True):
 
 class HourRated(msgspec.Struct, kw_only=True, frozen=True):
     origin: str
-    hour: datetime.datetime
+    hour: dt.datetime
     sky: Sky
     why: str
 
 
 class WeatherAlertRaised(msgspec.Struct, kw_only=True, frozen=True):
     origin: str
-    since: datetime.datetime
+    since: dt.datetime
     why: str
 
 
 class WeatherAlertLifted(msgspec.Struct, kw_only=True, frozen=True):
     origin: str
-    since: datetime.datetime
-    until: datetime.datetime
+    since: dt.datetime
+    until: dt.datetime
 
 
 class DepartureExposed(msgspec.Struct, kw_only=True, frozen=True):
     flight: str
     origin: str
-    hour: datetime.datetime
+    hour: dt.datetime
     sky: Sky
     why: str
     late_min: int
@@ -161,7 +161,7 @@ class NoticeSent(msgspec.Struct, kw_only=True, frozen=True):
 
 class AirportDayPublished(msgspec.Struct, kw_only=True, frozen=True):
     origin: str
-    day: datetime.date
+    day: dt.date
     departures: int
     on_time: int
     cancelled: int
@@ -172,7 +172,7 @@ class AirportDayPublished(msgspec.Struct, kw_only=True, frozen=True):
 
 class CarrierDayScored(msgspec.Struct, kw_only=True, frozen=True):
     carrier: str
-    day: datetime.date
+    day: dt.date
     flights: int
     on_time: int
     cancelled: int

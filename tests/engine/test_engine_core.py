@@ -77,7 +77,7 @@ def test_an_acknowledgement_waits_for_the_sync(bench):
     bench.publish(0, 3)
     assert bench.heard(b"src") == []
     bench.sync()
-    assert bench.heard(b"src") == [wire.Published("gen", 1, 3)]
+    assert bench.heard(b"src") == [wire.Published("gen", 1, 3, first=0)]
 
 
 def test_a_publish_that_is_sent_again_is_not_written_again(bench):

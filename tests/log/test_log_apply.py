@@ -9,17 +9,21 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import duckdb
+import pyarrow as pa
 import pytest
-from support.journal import TIME_US, JournalBuilder, wire_batch
 
 from flowc_dsl.plan import EventPlan, FieldPlan, Plan, ServicePlan, TypePlan
 from flowc_engine import limits
-from flowc_engine.bus.wire import Durable, Parked
+from flowc_engine.bus.wire import Parked
+from flowc_engine.journal.segments import segment_path
 from flowc_engine.log.follow import Follower, LogConflictError, durable_place, open_followed
+from flowc_engine.log.history import history
+from flowc_engine.log.protocol import History
 from flowc_engine.log.readers import QueryError
 from flowc_engine.log.store import LogDamagedError, open_store
 from flowc_engine.log.tables import LogSchemaError
-from flowc_engine.schema import event_schema
+from flowc_engine.schema import WireSchemas, event_schema
+from support.journal import TIME_US, JournalBuilder, wire_batch
 
 SCALARS = {
     "string": "grüße",
@@ -53,6 +57,7 @@ def every_type() -> Plan:
     fields += [
         FieldPlan("select", scalar("decimal")),  # a word of SQL
         FieldPlan("lines", TypePlan("list", args=(line,))),
+        FieldPlan("waits", TypePlan("list", args=(scalar("duration"),))),
         FieldPlan("ids", TypePlan("list", True, args=(scalar("uuid"),))),
         FieldPlan("notes", TypePlan("map", args=(scalar("string"), scalar("int", optional=True)))),
     ]
@@ -104,16 +109,23 @@ def test_every_type_comes_back_as_it_was(tmp_path):
     nested = {
         "select": decimal.Decimal("1234567890.12"),
         "lines": [{"sku": "A-1", "id": SCALARS["uuid"]}],
+        "waits": [dt.timedelta(microseconds=1)],
         "ids": [SCALARS["uuid"]],
         "notes": [("a", 1), ("b", None)],
     }
     empty = {f"o_{k}": None for k in SCALARS} | {"lines": [], "ids": None, "notes": []}
     journal = JournalBuilder(tmp_path / "journal", plan)
-    journal.emit("Everything", {**full, **nested}, {**full, **nested, **empty})
+    rows = [{**full, **nested}, {**full, **nested, **empty}]
+    journal.emit("Everything", *rows)
     with Opened(tmp_path, plan) as log:
         log.catch_up(journal.durable)
         log.store.checkpoint()
+        asked = History(1, ["Everything"], 0, 10)
+        _, stream = history(log.store.readers, WireSchemas(plan), asked, 2)
     journal.close()
+    sent = wire_batch(plan, "Everything", rows)
+    again = pa.ipc.open_stream(stream).read_all().select(sent.schema.names)
+    assert again.combine_chunks().to_batches()[0].equals(sent)
     columns = [f.name for f in event_schema(plan, "Everything")]
     listed = ", ".join(
         f"timezone('UTC', {c})" if c.endswith("_timestamp") else f'"{c}"' for c in columns
@@ -295,16 +307,34 @@ def test_a_log_ahead_of_its_journal_is_an_error_and_is_left_alone(tmp_path):
         assert len(log.rows("SELECT * FROM Placed")) == 2
 
 
-def test_a_journal_whose_begin_is_gone_is_an_error(tmp_path):
+def test_a_journal_whose_begin_is_gone_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "SEGMENT_BYTES_MIN", 64 * limits.KIB)
+    plan = small("Placed")
+    with opened(tmp_path, plan) as (log, journal):
+        for n in range(20):
+            journal.emit("Placed", *({"k": f"{n}-{i}-{'x' * 100}"} for i in range(50)))
+        durable = journal.durable
+        assert durable.segment > 0
+        segment_path(tmp_path / "journal", 0).unlink()
+        with pytest.raises(LogConflictError, match="the log ends before event 0"):
+            log.catch_up(durable)
+        assert log.rows("SELECT * FROM Placed") == []
+    file = tmp_path / "log.duckdb"
+    file.write_bytes(b"no database")
+    with pytest.raises(LogConflictError, match="can't be rebuilt"):
+        Opened(tmp_path, plan)
+    assert file.exists()
+
+
+def test_records_that_are_not_the_next_ones_are_an_error(tmp_path):
     plan = small("Placed")
     with opened(tmp_path, plan) as (log, journal):
         journal.emit("Placed", {"k": "a"})
         log.catch_up(journal.durable)
-        log.store.checkpoint()
-        elsewhere = Durable(0, 0, 5, 5)
-        with pytest.raises(LogConflictError):
-            log.follower.check(elsewhere)
-            log.follower.step(elsewhere)
+        at = log.store.applied
+        log.store.applied = at._replace(segment=0, position=0)
+        with pytest.raises(LogConflictError, match="continues with record"):
+            log.follower.step(journal.durable)
 
 
 @pytest.mark.parametrize("harm", ["torn", "other", "flipped", "gone"])
@@ -396,3 +426,18 @@ def test_closing_stops_what_runs(tmp_path):
         log.store.readers.close()
         with pytest.raises(QueryError):
             slow.result()
+
+
+def test_memory_of_queries_and_size_of_answers_are_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "LOG_MEMORY_MIB", 64)
+    monkeypatch.setattr(limits, "QUERY_MEMORY_MIB", 32)
+    monkeypatch.setattr(limits, "QUERY_RESULT_BYTES_MAX", limits.MIB)
+    with opened(tmp_path, small("Placed")) as (log, journal):
+        with pytest.raises(QueryError, match="Out of Memory"):
+            log.rows("SELECT list(repeat('z', 1000) || i) FROM range(100000) r(i)")
+        with pytest.raises(QueryError) as caught:
+            log.rows("SELECT repeat('y', 1000) AS t FROM range(2000)")
+        assert caught.value.kind == "too_large"
+        journal.emit("Placed", {"k": "a"})
+        log.catch_up(journal.durable)
+        assert log.rows("SELECT k FROM Placed") == [{"k": "a"}]

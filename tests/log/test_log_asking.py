@@ -5,47 +5,19 @@ import decimal
 
 import pyarrow as pa
 import pytest
-from support.journal import TIME_US, JournalBuilder, wire_batch
 
-from flowc_dsl.plan import EventPlan, FieldPlan, Plan, ServicePlan, TypePlan
-from flowc_engine.bus.wire import Parked
 from flowc_engine.log.query import NoLogError, open_log
 from flowc_engine.log.shown import to_json_value, to_rows, to_text
 from flowc_engine.log.stats import log_stats
 from flowc_engine.log.trace import NoSuchEventError, trace
 from flowc_engine.state import StateDir
-
-KEY = (FieldPlan("k", TypePlan("string")),)
-PLAN = Plan(
-    "Chain",
-    (
-        EventPlan("Placed", "event", 1, "k", KEY, external=True),
-        EventPlan("Paid", "event", 1, "k", KEY),
-        EventPlan("Shipped", "event", 1, None, KEY),
-        EventPlan("Lost", "event", 1, "k", KEY),
-    ),
-    (ServicePlan("Pay", "mock", "", ()), ServicePlan("Ship", "mock", "", ())),
-    {},
-    {},
-)
+from support.chain import PLAN, chain
+from support.journal import TIME_US, JournalBuilder
 
 
 @pytest.fixture(scope="module")
 def state(tmp_path_factory):
-    """0 and 1 are Placed; 0 leads to Paid 2, and that to Shipped 3 and 4; 4 is parked."""
-    made = StateDir(tmp_path_factory.mktemp("chain"), "Chain")
-    made.create()
-    journal = JournalBuilder(made.journal, PLAN)
-    journal.emit("Placed", {"k": "a"}, {"k": "b", "_time": TIME_US + 10_000_000}, source="shop")
-    caused = {"_root": 0, "_cause": 0, "_time": TIME_US + 5_000}
-    journal.step("Pay", ("Paid", wire_batch(PLAN, "Paid", [{"k": "a", **caused}])), after=2)
-    caused = {"_root": 0, "_cause": 2, "_time": TIME_US + 7_500}
-    rows = [{"k": "a1", **caused}, {"k": "a2", **caused}]
-    journal.step("Ship", ("Shipped", wire_batch(PLAN, "Shipped", rows)), after=3)
-    parked = Parked(4, "Shipped", "on_shipped", "ValueError: no\nmore", 5, TIME_US)
-    journal.step("Ship", after=5, parked=[parked])
-    journal.close()
-    return made
+    return chain(tmp_path_factory.mktemp("chain"))
 
 
 @pytest.fixture
@@ -105,7 +77,8 @@ def test_a_system_that_never_ran_has_no_log(tmp_path):
         pass
 
 
-def test_what_the_journal_has_more_is_applied_once(state):
+def test_what_the_journal_has_more_is_applied_once(tmp_path):
+    state = chain(tmp_path)
     journal = JournalBuilder(state.journal, PLAN)
     journal.emit("Lost", {"k": "z"})
     journal.close()
@@ -114,7 +87,6 @@ def test_what_the_journal_has_more_is_applied_once(state):
             assert log.query("SELECT key FROM _events WHERE event = 'Lost'").table.to_pylist() == [
                 {"key": "z"}
             ]
-    # other tests count: the fixture is of the module, and this is its last test that opens it
 
 
 @pytest.mark.parametrize(

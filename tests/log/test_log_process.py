@@ -1,19 +1,22 @@
 """The log process beside a real broker: follows, answers, survives."""
 
+import random
 import resource
 import signal
+import time
 
 import duckdb
 import pytest
-from support.journal import wire_batch
-from support.runs import Run, stop, until
 
 from flowc_dsl.plan import EventPlan, FieldPlan, Plan, TypePlan
+from flowc_engine import limits
 from flowc_engine.journal import record as rec
 from flowc_engine.journal.segments import segment_path
 from flowc_engine.log.query import LogUnavailableError, open_log, query
 from flowc_engine.log.readers import QueryError
 from flowc_engine.log.store import LogHeldError, hold_log
+from support.journal import wire_batch
+from support.runs import Run, stop, until
 
 FIELDS = (FieldPlan("k", TypePlan("string")), FieldPlan("n", TypePlan("int")))
 PLAN = Plan("Small", (EventPlan("Placed", "event", 1, "k", FIELDS, external=True),), (), {}, {})
@@ -94,10 +97,16 @@ def test_sql_can_only_read(log, sql):
 
 
 def test_reading_in_all_its_forms_is_let_through(log):
-    for sql in ["FROM Placed", "SHOW TABLES", "DESCRIBE Placed", "EXPLAIN SELECT 1", "VALUES (1)",
-                "PIVOT (SELECT n % 2 AS p FROM Placed) ON p USING count(*)",
-                "WITH RECURSIVE r AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM r WHERE i < 9) "
-                "FROM r;"]:  # fmt: skip
+    recursive = "WITH RECURSIVE r AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM r WHERE i < 9)"
+    for sql in [
+        "FROM Placed",
+        "SHOW TABLES",
+        "DESCRIBE Placed",
+        "EXPLAIN SELECT 1",
+        "VALUES (1)",
+        "PIVOT (SELECT n % 2 AS p FROM Placed) ON p USING count(*)",
+        f"{recursive} FROM r;",
+    ]:
         assert log.query(sql, as_of=0).table.num_rows, sql
 
 
@@ -119,15 +128,6 @@ def test_a_large_answer_comes_whole(log):
     answer = log.query("SELECT i, repeat('y', 1000) AS t FROM range(40000) r(i)")
     assert answer.table.num_rows == 40_000
     assert answer.table.nbytes > 40_000_000
-
-
-def test_too_large_an_answer_and_too_hungry_a_query_are_refused(log):
-    with pytest.raises(QueryError) as caught:
-        log.query("SELECT repeat('y', 1000000) AS t FROM range(1000)")
-    assert caught.value.kind == "too_large"
-    with pytest.raises(QueryError, match=r"[Mm]emory"):
-        log.query("SELECT list(repeat('z', 1000) || i) FROM range(1000000) r(i)")
-    assert log.query("SELECT 1").table.num_rows == 1
 
 
 def test_history_is_what_was_on_the_wire(up, log):
@@ -189,10 +189,15 @@ def test_after_kill_9_the_file_is_brought_up_to_the_journal(tmp_path, monkeypatc
     assert answer.table.to_pylist() == [{"n": 150}]
 
 
-def test_sigterm_saves_all_that_the_broker_has(tmp_path):
+def test_sigterm_saves_all_that_the_broker_has(tmp_path, monkeypatch):
     with Run(tmp_path, PLAN) as run:
         run.start_broker()
         process = run.start_log()
+        monkeypatch.setattr("flowc_engine.limits.LOG_LOCK_WAIT_MS", 50)
+        with pytest.raises(LogHeldError), hold_log(run.state.log_file):
+            pass
+        with open_log(run.state, PLAN) as log:
+            assert log.live
         source = run.source()
         source.publish("Placed", batch(0, 100))
         source.close()
@@ -211,6 +216,7 @@ def ask_unless(log, sql: str, *excuses: str):
         return None
 
 
+@pytest.mark.slow
 def test_a_damaged_block_is_noticed_and_the_log_rebuilt(tmp_path):
     with Run(tmp_path, PLAN) as run:
         run.start_broker()
@@ -237,6 +243,7 @@ def test_a_damaged_block_is_noticed_and_the_log_rebuilt(tmp_path):
         source.close()
 
 
+@pytest.mark.slow
 def test_a_log_ahead_of_the_journal_stops_the_process(tmp_path):
     with Run(tmp_path, PLAN) as run:
         run.start_broker()
@@ -290,15 +297,28 @@ def test_a_full_disk_closes_the_log_and_not_the_process(tmp_path):
         log.close()
 
 
-def test_only_one_process_has_the_log(tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_killed_at_any_moment_the_file_is_never_damaged(tmp_path):
+    """With small checkpoints, so that many kills hit one."""
+    seed = 20130101
+    moments = random.Random(seed)
+    rows = 40 * limits.BATCH_ROWS_MAX // 32
     with Run(tmp_path, PLAN) as run:
         run.start_broker()
-        run.start_log()
         source = run.source()
-        source.publish("Placed", batch(0, 1))
+        process = run.start_log(eager=True)
+        sent = 0
+        for round_ in range(40):
+            for _ in range(4):
+                source.publish("Placed", batch(sent, rows // 160, f"{round_}-"))
+                sent += rows // 160
+            time.sleep(moments.uniform(0, 0.15))
+            process.kill()
+            process.wait()
+            process = run.start_log(eager=True)
         source.close()
-        monkeypatch.setattr("flowc_engine.limits.LOG_LOCK_WAIT_MS", 100)
-        with pytest.raises(LogHeldError), hold_log(run.state.log_file):
-            pass
-        with open_log(run.state, PLAN) as log:
-            assert log.live
+        log = run.ask()
+        answer = log.query("SELECT count(*) AS n, count(DISTINCT n) AS d FROM Placed")
+        assert answer.table.to_pylist() == [{"n": sent, "d": sent}]
+        log.close()
+        assert not list(run.state.path.glob("log.duckdb.bad-*")), run.said()

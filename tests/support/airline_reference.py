@@ -38,10 +38,26 @@ class Reference:
         self._connection.execute(f"SET VARIABLE days = {days}")
         self._connection.execute((AIRLINE / "reference.sql").read_text(encoding="utf-8"))
 
-    def columns(self, event: str) -> list[str]:
-        """The fields of an event."""
-        return [row[0] for row in self._connection.execute(f"DESCRIBE {event}").fetchall()]
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """The rows of a query over the expected tables."""
+        return self._connection.execute(query).fetchall()
 
-    def rows(self, event: str) -> list[tuple[Any, ...]]:
-        """The rows of an event, sorted by their text."""
-        return sorted(self._connection.execute(f"FROM {event}").fetchall(), key=repr)
+    def compare(self, log_file: Path) -> dict[str, Difference]:
+        """How the log of a run that is over differs, by event; empty if it does not."""
+        self._connection.execute(f"ATTACH '{log_file}' AS log (READ_ONLY)")
+        found = {event: self._difference(event) for event in FOUND}
+        self._connection.execute("DETACH log")
+        return {event: difference for event, difference in found.items() if any(difference)}
+
+    def _difference(self, event: str) -> Difference:
+        columns = ", ".join(f'"{row[0]}"' for row in self.rows(f"DESCRIBE {event}"))
+        want = f"SELECT {columns} FROM {event}"
+        got = f"SELECT {columns} FROM log.main.{event}"
+        return (
+            self.rows(f"({want}) EXCEPT ALL ({got}) LIMIT 3"),
+            self.rows(f"({got}) EXCEPT ALL ({want}) LIMIT 3"),
+        )
+
+
+Difference = tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]
+"""Some rows that are missing, and some that are too many."""

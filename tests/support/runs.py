@@ -17,6 +17,13 @@ from flowc_engine.log.query import LiveLog
 from flowc_engine.state import StateDir, broker_endpoint, query_endpoint
 
 DEADLINE_S = 20
+_EAGER = """
+import sys
+from flowc_engine import limits
+limits.LOG_CHECKPOINT_BYTES = 1
+from flowc_engine.log.__main__ import main
+sys.exit(main())
+"""
 
 
 def until(done, what: str, deadline_s: float = DEADLINE_S):
@@ -61,15 +68,19 @@ class Run:
         args = ["--listen", self.broker]
         return self._start("flowc_engine.broker", "broker", args)
 
-    def start_log(self, preexec=None) -> subprocess.Popen:
+    def start_log(self, preexec=None, *, eager: bool = False) -> subprocess.Popen:
+        """`eager`: with a checkpoint after each transaction."""
         args = ["--broker", self.broker, "--query", self.query]
-        return self._start("flowc_engine.log", "log", args, preexec)
+        return self._start("flowc_engine.log", "log", args, preexec, _EAGER if eager else None)
 
-    def _start(self, module: str, name: str, args: list[str], preexec=None) -> subprocess.Popen:
+    def _start(
+        self, module: str, name: str, args: list[str], preexec=None, code=None
+    ) -> subprocess.Popen:
+        start = ["-m", module] if code is None else ["-c", code]
         state = ["--state", str(self.state.path), "--plan", str(self.state.plan_file)]
         with (self.state.logs / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-I", "-m", module, *state, *args],
+                [sys.executable, "-I", *start, *state, *args],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 preexec_fn=preexec,  # noqa: PLW1509 - the tests' threads hold no locks of ours

@@ -72,6 +72,7 @@ class Host:
     dead: bool = False
     resumed: bool = False
     replay_to: int = 0
+    confirmed: int = 0
 
     def hello(self) -> wire.Hello:
         return wire.Hello("service", self.service, self.slot, self.incarnation, self.plan.hash, 1)
@@ -87,6 +88,7 @@ class Host:
             case wire.Deliver() if message.epoch == self.epoch:
                 return self._delivered(message, bodies)
             case wire.Stepped() if message.epoch == self.epoch:
+                self.confirmed = max(self.confirmed, message.cursor)
                 self.unconfirmed = [u for u in self.unconfirmed if u[0].after > message.cursor]
         return []
 
@@ -96,6 +98,7 @@ class Host:
     def _assigned(self, assign: wire.Assign) -> list[fx.Send]:
         if assign.epoch == self.epoch and self.resumed:
             return [self._say(wire.Resume(self.service, self.slot, self.epoch, True, self.position))]
+        assert assign.cursor >= self.confirmed, "confirmed, and lost"
         self.epoch, self.resumed = assign.epoch, True
         fresh = self.position < 0
         resume = wire.Resume(self.service, self.slot, self.epoch, True, self.position)
@@ -182,11 +185,16 @@ class Source:
             case wire.Who():
                 return [fx.Send(b"", self.hello(), [])]
             case wire.Opened():
+                assert message.seq >= self.acked, "acknowledged, and lost"
                 self.epoch, self.sent, self.done = message.epoch, message.seq, message.done
-                self.acked = max(self.acked, message.seq)
+                self.acked = message.seq
             case wire.Published() if message.epoch == self.epoch:
                 self.acked = max(self.acked, message.seq)
         return []
+
+    def doubt(self) -> None:
+        """An acknowledgement is late: begin again behind the last one."""
+        self.sent = self.acked
 
     def publish(self, rows: int) -> list[fx.Send]:
         if self.epoch < 0 or self.done:
@@ -300,11 +308,15 @@ class World:
         for _ in range(self.random.randrange(4)):
             if inbound:
                 send = inbound.popleft()
+                if isinstance(send.message, wire.Resume) and self._loses():
+                    continue
                 self.core.receive(peer, send.message, send.bodies, self.now_ms)
                 self._effects()
         for _ in range(self.random.randrange(4)):
             if outbound and self._lives(peer):
                 send = outbound.popleft()
+                if isinstance(send.message, wire.Assign) and self._loses():
+                    continue
                 client = self.peers[peer]
                 if isinstance(client, Source):
                     inbound.extend(client.take(send.message))
@@ -316,6 +328,10 @@ class World:
             self.core.tick(self.now_ms)
             self._effects()
 
+    def _loses(self) -> bool:
+        """The handshake's messages are repeated until they are answered, so they may get lost."""
+        return self.faults and self.random.random() < 0.1
+
     def _lives(self, peer: bytes) -> bool:
         client = self.peers[peer]
         return isinstance(client, Source) or self.hosts[client.service, client.slot] is client
@@ -326,6 +342,8 @@ class World:
             if not self._lives(peer):
                 continue
             if isinstance(client, Source):
+                if self.faults and self.random.random() < 0.02:
+                    client.doubt()
                 if client.sent - client.acked < 64 and self.random.random() < 0.3:
                     self.wires[peer][0].extend(client.publish(self.random.randrange(1, 9)))
             elif client.dead:

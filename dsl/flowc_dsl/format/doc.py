@@ -28,7 +28,7 @@ class Hard:
 
 
 @dataclass(frozen=True, slots=True)
-class Remark:
+class Comment:
     """A comment. A new line must follow it; it does not count when a line's width is judged."""
 
     text: str
@@ -53,7 +53,7 @@ class Row:
     parts: tuple[Doc, ...]
 
 
-Doc = str | Line | Hard | Remark | Nest | Group | Row
+Doc = str | Line | Hard | Comment | Nest | Group | Row
 
 
 def row(parts: Iterable[Doc]) -> Row:
@@ -70,7 +70,7 @@ def group(*parts: Doc) -> Group:
 def must_break(doc: Doc) -> bool:
     """Whether there is a hard line or a comment in it."""
     match doc:
-        case Hard() | Remark():
+        case Hard() | Comment():
             return True
         case Nest(inside):
             return must_break(inside)
@@ -95,7 +95,7 @@ def render(doc: Doc, indent: int = 0, width: int = WIDTH_CHARS_MAX) -> str:
             case str():
                 out.append(part)
                 column += len(part)
-            case Remark(text):
+            case Comment(text):
                 out.append(text)
             case Line(text) if flat:
                 out.append(text)
@@ -123,7 +123,7 @@ def _fits(room: int, stack: list[Command]) -> bool:
                 room -= len(part)
             case Line(text) if flat:
                 room -= len(text)
-            case Line() | Hard() | Remark():
+            case Line() | Hard() | Comment():
                 return True
             case Nest(inside, _) | Group(inside, _):
                 stack.append((level, flat, inside))

@@ -10,46 +10,43 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flowc_dsl.format.doc import INDENT_CHARS, Doc, Group, Hard, Line, Nest, Remark, group
-from flowc_dsl.format.doc import render, row
-from flowc_dsl.format.pieces import Piece
+from flowc_dsl.format.doc import (
+    INDENT_CHARS,
+    Comment,
+    Doc,
+    Hard,
+    Line,
+    Nest,
+    group,
+    render,
+    row,
+)
+from flowc_dsl.format.pieces import Node, Piece
 
 ITEM_GAP = "  "  # between items on one line: what ends where is not marked otherwise
-DECLARATIONS = frozenset(
-    "system import library enum struct event context service expect rules scenario test".split()
-)
 # Blocks, with what stands between their items on one line.
 BLOCKS = {
-    "enum": " ",
-    "struct": ITEM_GAP,
-    "event": ITEM_GAP,
-    "upcast": ITEM_GAP,
-    "service": ITEM_GAP,
-    "rules": ITEM_GAP,
-    "scenario": ITEM_GAP,
-    "test": ITEM_GAP,
-    "object": " ",
+    "Enum": " ",
+    "Struct": ITEM_GAP,
+    "Event": ITEM_GAP,
+    "Upcast": ITEM_GAP,
+    "Service": ITEM_GAP,
+    "Rules": ITEM_GAP,
+    "Scenario": ITEM_GAP,
+    "Test": ITEM_GAP,
+    "ObjectValue": " ",
 }
-HANDLERS = frozenset({"on", "join", "every", "after"})
-CLOSE_CLAUSES = frozenset({"emits", "alias", "unless"})  # they belong to the handler's first line
-CLAUSES = frozenset(
-    "reads ordered idempotent within retry replay delivery takes emits alias unless".split()
+HANDLERS = frozenset({"On", "Join", "Every", "After"})
+LEAD_CLAUSES = frozenset({"Emits", "Alias"})  # at the head of the clauses, they join the first line
+CLAUSES = LEAD_CLAUSES | frozenset(
+    "Reads Ordered Idempotent Within Retry Replay Delivery Takes".split()
 )
-HEADER_CLAUSES = frozenset("version key retain rate deprecated owner because until by".split())
-NO_SPACE_BEFORE = frozenset(",:?)>]*")
+LITERALS = frozenset({"ObjectValue", "ListValue"})
+UNBROKEN = frozenset({"Stub", "Then"})  # they break within their literals only
+BREAK_BEFORE_NODES = frozenset("Version Key Retain Rate Deprecated Within By Backoff".split())
+BREAK_BEFORE = frozenset("| & owner unless because until".split())
+NO_SPACE_BEFORE = frozenset(",:?)>]*(<")
 NO_SPACE_AFTER = frozenset("(<[")
-TIGHT_BEFORE_OPEN = frozenset({"type_args", "type_bounds", "takes"})
-BREAK_BEFORE = frozenset("|&")
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A construct: the pieces `first` to `last` (inclusive), and the constructs in it, in order."""
-
-    rule: str
-    first: int
-    last: int
-    children: tuple[Node, ...] = ()
 
 
 def layout(root: Node, pieces: Sequence[Piece]) -> str:
@@ -82,7 +79,7 @@ class _Layout:
         return "".join(out)
 
     def declaration(self, item: Node, indent: int) -> str:
-        if item.rule != "context":
+        if item.rule != "Context":
             return render(self.node(item), indent)
         opened = self.opening(item)
         head = render(self.header(item, opened), indent)
@@ -94,15 +91,15 @@ class _Layout:
         """What stands between two declarations, up to the second one's first token."""
         piece = self.pieces[at]
         # An empty line that is forced comes before the comments that stand right above the item.
-        attached = len(piece.comments)
+        attached = len(piece.remarks)
         if not piece.blank:
-            while attached and piece.comments[attached - 1].own_line:
+            while attached and piece.remarks[attached - 1].own_line:
                 attached -= 1
-                if piece.comments[attached].blank:
+                if piece.remarks[attached].blank:
                     break
         out = self.remarks(at, indent, first=first, apart_from=attached if apart else None)
-        blank = piece.blank and not (first and not piece.comments)
-        blank = blank or (apart and attached == len(piece.comments))
+        blank = piece.blank and not (first and not piece.remarks)
+        blank = blank or (apart and attached == len(piece.remarks))
         return out + ("\n\n" if blank else "\n") + " " * indent
 
     def remarks(
@@ -110,13 +107,13 @@ class _Layout:
     ) -> str:
         """The comments before a piece, each on its line unless it stands behind the piece before."""
         out = []
-        for number, comment in enumerate(self.pieces[at].comments):
-            if not comment.own_line and number == 0:
-                out.append(f"  {comment.text}")
+        for number, remark in enumerate(self.pieces[at].remarks):
+            if not remark.own_line and number == 0:
+                out.append(f"  {remark.text}")
                 continue
-            blank = comment.blank and not (first and number == 0)
+            blank = remark.blank and not (first and number == 0)
             blank = blank or number == apart_from
-            out.append(("\n\n" if blank else "\n") + " " * indent + comment.text)
+            out.append(("\n\n" if blank else "\n") + " " * indent + remark.text)
         return "".join(out)
 
     # ---- one construct
@@ -127,7 +124,7 @@ class _Layout:
             return row((self.header(node, opened), self.block(node, opened)))
         if node.rule in HANDLERS:
             return self.handler(node)
-        if node.rule == "list":
+        if node.rule == "ListValue":
             return self.list(node)
         return group(Nest(self.inline(node, node.first, node.last)))
 
@@ -151,12 +148,12 @@ class _Layout:
         items = [child for child in node.children if child.first > opened]
         close = node.last
         if not items:
-            if not self.pieces[close].comments:
+            if not self.pieces[close].remarks:
                 return "}"
             return row((Nest(self.hard_gap(close, first=True, last=True)), Hard(), "}"))
         texts = [self.node(item) for item in items]
         broken = self.pieces[items[0].first].fresh or any(
-            self.pieces[i].comments for i in (*(item.first for item in items), close)
+            self.pieces[i].remarks for i in (*(item.first for item in items), close)
         )
         if broken:
             body: list[Doc] = []
@@ -173,14 +170,14 @@ class _Layout:
         """Comments and a new line before an item; with `last`, before a brace: comments only."""
         piece = self.pieces[at]
         parts: list[Doc] = []
-        for number, comment in enumerate(piece.comments):
-            if not comment.own_line and number == 0:
-                parts.append(Remark(f"  {comment.text}"))
+        for number, remark in enumerate(piece.remarks):
+            if not remark.own_line and number == 0:
+                parts.append(Comment(f"  {remark.text}"))
                 continue
-            blank = comment.blank and not (first and number == 0)
-            parts += [Hard(blank), Remark(comment.text)]
+            blank = remark.blank and not (first and number == 0)
+            parts += [Hard(blank), Comment(remark.text)]
         if not last:
-            parts.append(Hard(piece.blank and not (first and not piece.comments)))
+            parts.append(Hard(piece.blank and not (first and not piece.remarks)))
         return row(parts)
 
     def handler(self, node: Node) -> Doc:
@@ -191,7 +188,7 @@ class _Layout:
         loose = False
         for clause in clauses:
             text = group(Nest(self.inline(clause, clause.first, clause.last)))
-            loose = loose or clause.rule not in CLOSE_CLAUSES
+            loose = loose or clause.rule not in LEAD_CLAUSES
             if loose:
                 parts += [self.gap(clause.first, Line(ITEM_GAP)), text]
             else:
@@ -228,32 +225,32 @@ class _Layout:
         return row(parts)
 
     def child(self, child: Node) -> Doc:
-        if child.rule in BLOCKS or child.rule == "list" or child.rule in HANDLERS:
-            return self.node(child)
+        """A part of a line; a literal with lines of its own is not indented with the line's rest."""
+        if child.rule in LITERALS:
+            return Nest(self.node(child), -1)
         return self.inline(child, child.first, child.last)
 
     def space(self, node: Node, child: Node | None, at: int) -> Doc:
-        """What stands between a piece and the one before it, where there is no comment."""
+        """What stands between a piece and the one before it, where there is no remark."""
         here, before = self.pieces[at].text, self.pieces[at - 1].text
         if before in NO_SPACE_AFTER or here in NO_SPACE_BEFORE:
             return ""
-        if here in NO_SPACE_AFTER and here != "[":
-            return ""
+        if node.rule in UNBROKEN:
+            return " "
         if before == ",":
-            return "" if node.rule == "type_bounds" else Line(" ")
-        if here in BREAK_BEFORE or (child is not None and child.rule in HEADER_CLAUSES):
-            return Line(" ")
-        return " "
+            return "" if node.rule == "Type" and node.children[-1].rule == "Number" else Line(" ")
+        breaks = here in BREAK_BEFORE if child is None else child.rule in BREAK_BEFORE_NODES
+        return Line(" ") if breaks else " "
 
     def gap(self, at: int, normal: Doc) -> Doc:
         """The normal separator before a piece, or the comments that stand there, each ending a line."""
-        comments = self.pieces[at].comments
-        if not comments:
+        remarks = self.pieces[at].remarks
+        if not remarks:
             return normal
         parts: list[Doc] = []
-        for number, comment in enumerate(comments):
-            if comment.own_line or number:
-                parts += [Hard(), Remark(comment.text)]
+        for number, remark in enumerate(remarks):
+            if remark.own_line or number:
+                parts += [Hard(), Comment(remark.text)]
             else:
-                parts.append(Remark(f"  {comment.text}"))
+                parts.append(Comment(f"  {remark.text}"))
         return row((*parts, Hard()))

@@ -1,35 +1,16 @@
-"""The tokens of a text, each with the comments before it."""
+"""The tokens of a tree, each with the comments before it, and the tree's nodes as ranges of them."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
 
-SCAN = re.compile(
-    r"""(?P<space>[ \t\r\n]+)
-      | (?P<comment>//[^\n]*)
-      | (?P<token>"(?:[^"\\\n]|\\[^\n])*"
-          | \d{4}-\d\d-\d\d(?![\w.])
-          | \d+(?:\.\d+)?/[smhd]\b
-          | \d+(?:\.\d+)?%
-          | \d+(?:\.\d+)?(?:ms|[smhd])(?![\w.])
-          | -?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.])
-          | @\w*
-          | [A-Za-z_]\w*
-          | ->
-          | [{}()<>\[\]:,|&?*=])""",
-    re.VERBOSE | re.ASCII,
-)
-
-
-class UnknownText(ValueError):
-    """The text has a character that begins no token; it should not have got here."""
+from flowc_dsl.syntax import tree as t
 
 
 @dataclass(frozen=True, slots=True)
-class Comment:
-    """`own_line`: nothing but space stands before it. `blank`: an empty line stands before it."""
+class Remark:
+    """A comment. `own_line`: no token before it on its line. `blank`: an empty line before it."""
 
     text: str
     own_line: bool
@@ -38,71 +19,93 @@ class Comment:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A token; `comments` are those since the token before, `blank` an empty line right before it.
+    """A token; `remarks` are the comments since the token before, `blank` an empty line before it.
 
     `fresh`: it stands on another line than the token before it. The last piece is empty: the end.
     """
 
     text: str
-    start: int
-    comments: tuple[Comment, ...] = ()
+    remarks: tuple[Remark, ...] = ()
     blank: bool = False
     fresh: bool = False
 
-    @property
-    def end(self) -> int:
-        return self.start + len(self.text)
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A construct: the pieces `first` to `last` (inclusive), and the constructs in it, in order.
+
+    `rule` is the name of the tree's class.
+    """
+
+    rule: str
+    first: int
+    last: int
+    children: tuple[Node, ...] = ()
 
 
-def pieces_of(text: str) -> list[Piece]:
-    """All tokens of a text without syntax errors. Raises `UnknownText`."""
+def nodes_of(tree: t.Tree) -> tuple[list[Piece], Node]:
+    """The pieces of a tree without faults, and its root. Commas between pairs are left out."""
+    commas = set(_commas(tree))
     pieces: list[Piece] = []
-    comments: list[Comment] = []
+    numbers: dict[int, int] = {}  # of pieces, by where they start and end
+    remarks: list[Remark] = []
     lines = 1  # new lines since the last token or comment; the text begins a line
     fresh = False
-    for kind, part, start in _scan(text):
-        if kind == "space":
-            lines += part.count("\n")
-            fresh = fresh or lines > 0
-        elif kind == "comment":
-            own = lines > 0
-            comments.append(Comment(_tidied(part), own, own and lines > 1))
-            lines = 0
-            fresh = True
-        else:
-            pieces.append(Piece(part, start, tuple(comments), lines > 1, fresh))
-            comments, lines, fresh = [], 0, False
-    return [*pieces, Piece("", len(text), tuple(comments), lines > 1, fresh=True)]
-
-
-def _scan(text: str) -> Iterator[tuple[str, str, int]]:
     at = 0
-    while at < len(text):
-        found = SCAN.match(text, at)
-        if found is None or found.lastgroup is None:
-            raise UnknownText(f"no token begins at offset {at}")
-        yield found.lastgroup, found[0], at
-        at = found.end()
+    for text, start, comment in _everything(tree):
+        lines += tree.source.text.count("\n", at, start)
+        fresh = fresh or lines > 0
+        at = start + len(text)
+        if comment:
+            remarks.append(Remark(text.rstrip(), lines > 0, lines > 1))
+        elif start not in commas:
+            numbers[start] = numbers[-at] = len(pieces)
+            pieces.append(Piece(text, tuple(remarks), lines > 1, fresh))
+            remarks, fresh = [], False
+        lines = 0
+    lines = tree.source.text.count("\n", at)
+    pieces.append(Piece("", tuple(remarks), lines > 1, fresh=True))
+    return pieces, Node("Tree", 0, len(pieces) - 1, tuple(_node(i, numbers) for i in tree.items))
 
 
-def _tidied(comment: str) -> str:
-    """The comment without space at its end."""
-    return comment.rstrip()
+def _everything(tree: t.Tree) -> Iterator[tuple[str, int, bool]]:
+    """Text, start, and whether it is a comment, of all tokens and comments in order."""
+    tokens = [(token.start, token.text, False) for token in tree.tokens]
+    comments = [(comment.start, comment.text, True) for comment in tree.comments]
+    for start, text, comment in sorted([*tokens, *comments]):
+        yield text, start, comment
 
 
-def without_commas(pieces: list[Piece], dropped: set[int]) -> list[Piece]:
-    """The pieces without those numbered; their comments go to the next one."""
-    kept: list[Piece] = []
-    carried: tuple[Comment, ...] = ()
-    for number, piece in enumerate(pieces):
-        if number in dropped:
-            carried += piece.comments
-            continue
-        kept.append(replace(piece, comments=carried + piece.comments) if carried else piece)
-        carried = ()
-    return kept
+def _commas(tree: t.Tree) -> Iterator[int]:
+    """Where the commas between the pairs of objects are."""
+    commas = [token.start for token in tree.tokens if token.text == ","]
+    if not commas:
+        return
+    for value in _objects(tree.items):
+        inner = [(pair.start, pair.end) for pair in value.pairs]
+        for comma in commas:
+            inside = value.start < comma < value.end
+            if inside and not any(start <= comma < end for start, end in inner):
+                yield comma
 
 
-def comments_of(text: str) -> list[str]:
-    """The comments of a text, in order: what formatting must keep."""
-    return [c.text for piece in pieces_of(text) for c in piece.comments]
+def _objects(nodes: Iterable[t.Node]) -> Iterator[t.ObjectValue]:
+    for node in nodes:
+        if isinstance(node, t.ObjectValue):
+            yield node
+        yield from _objects(_children(node))
+
+
+def _children(node: t.Node) -> list[t.Node]:
+    found: list[t.Node] = []
+    for field in fields(node):
+        value = getattr(node, field.name)
+        for part in value if isinstance(value, tuple) else (value,):
+            if isinstance(part, t.Node):
+                found.append(part)
+    return sorted(found, key=lambda part: part.start)
+
+
+def _node(node: t.Node, numbers: dict[int, int]) -> Node:
+    children = tuple(_node(child, numbers) for child in _children(node))
+    return Node(type(node).__name__, numbers[node.start], numbers[-node.end], children)

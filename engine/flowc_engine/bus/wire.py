@@ -219,11 +219,16 @@ class Opened(Message, frozen=True):
 
 
 class Published(Message, frozen=True):
-    """All events of the source below `seq` are durable."""
+    """All events of the source below `seq` are durable.
+
+    `first`: the offset of the first event of the `Publish` that this answers; -1 for one that was
+    sent again.
+    """
 
     source: str
     epoch: int
     seq: int
+    first: int = -1
 
 
 class Fenced(Message, frozen=True):

@@ -7,41 +7,35 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
 import click
 
-from flowc_engine.cli.common import ExitCode, fail
+from flowc_engine.cli.common import ExitCode, fail, look_for
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from flowc_dsl.plan import Plan
+    from flowc_dsl.diagnostics.width import Look
     from flowc_engine.log.query import FileLog, LiveLog
-    from flowc_engine.state import StateDir
 
 LIMIT_DEFAULT: Final = 1_000
 Format = Literal["table", "json", "csv"]
 _CELL_CHARS_MAX = 60
+_BETWEEN = 3
+_ALL_OF = "SELECT * FROM "
 _CATCH_UP_NOTED = 200_000  # events; fewer are applied before anyone could read about it
-
-
-def _state_of(file: str) -> tuple[StateDir, Plan]:
-    from flowc_engine.cli.common import load_checked
-    from flowc_engine.state import StateDir
-
-    checked = load_checked(file)
-    assert checked.program is not None
-    assert checked.compilation is not None
-    plan = checked.compilation.plan
-    assert plan is not None
-    return StateDir(checked.program.root, plan.system), plan
 
 
 @contextmanager
 def asked_log(file: str) -> Iterator[tuple[str, LiveLog | FileLog]]:
-    """The name of the file's system, and its log. What goes wrong ends the process with a message."""
-    state, plan = _state_of(file)
+    """The name of the file's system, and its log.
+
+    What goes wrong, also in the `with`, ends the process with a message."""
+    from flowc_engine.cli.planned import plan_file
+
+    planned = plan_file(Path(file), skip_unsupported=True)
 
     import duckdb
 
@@ -53,21 +47,29 @@ def asked_log(file: str) -> Iterator[tuple[str, LiveLog | FileLog]]:
     from flowc_engine.log.tables import LogSchemaError
 
     try:
-        with open_log(state, plan, _note, _catching_up()) as log:
-            yield plan.system, log
+        with open_log(planned.state, planned.plan, _note, _catching_up()) as log:
+            yield planned.plan.system, log
     except BrokenPipeError:
         raise  # whoever reads our output has seen enough: click ends quietly
     except NoLogError as error:
         fail(f"{error}; start it with `flowc run {file}`")
     except QueryError as error:
         own = error.kind in {"sql", "refused", "too_large", "timeout"}
-        fail(str(error).strip(), ExitCode.FINDINGS if own else ExitCode.FAILURE)
+        _fail_in_full(str(error), ExitCode.FINDINGS if own else ExitCode.FAILURE)
     except (LogUnavailableError, LogHeldError, LogConflictError, LogSchemaError) as error:
         fail(str(error), ExitCode.FAILURE)
     except JournalRotError as error:
         fail(f"the journal is damaged: {error}", ExitCode.FAILURE)
     except (duckdb.Error, OSError) as error:
-        fail(f"the log can't be opened: {error}", ExitCode.FAILURE)
+        fail(f"the log can't be used: {error}", ExitCode.FAILURE)
+
+
+def _fail_in_full(message: str, code: ExitCode) -> NoReturn:
+    """DuckDB's messages have lines: the SQL, and a caret below the place."""
+    look = look_for(sys.stderr)
+    first, *others = (look.show(line) for line in message.splitlines() if line.strip())
+    click.echo("\n".join([f"error: {first}", *others]), err=True)
+    sys.exit(code)
 
 
 def _note(text: str) -> None:
@@ -122,31 +124,45 @@ def print_rows(log: LiveLog | FileLog, sql: str, form: Format, rows_max: int | N
 
 
 def _print_blocks(names: list[str], rows: list[list[Any]]) -> None:
-    """A table, in blocks of columns that fit the terminal."""
+    """A table, in blocks of columns that fit the terminal; in one, where there is none."""
     from rich.console import Console
+    from rich.text import Text
 
+    look = look_for(sys.stdout)
+    cells = [[_cell(value, look) for value in row] for row in rows]
+    widths = [_width([name, *(row[i] for row in cells)]) for i, name in enumerate(names)]
     console = Console(highlight=False)
-    cells = [[_cell(value) for value in row] for row in rows]
-    widths = [max([len(name), *(len(row[i]) for row in cells)]) + 3 for i, name in enumerate(names)]
-    width = console.width if console.is_terminal else sum(widths) + 1
-    right = [
-        all(isinstance(r[i], int | float) or r[i] is None for r in rows) for i in range(len(names))
-    ]
+    if not console.is_terminal:
+        console.width = sum(widths) + 1
     begin = 0
     while begin < len(names):
-        end, used = begin, 1
-        while end < len(names) and (end == begin or used + widths[end] <= width):
-            used += widths[end]
-            end += 1
+        end = _block_end(widths, begin, console.width)
         if end - begin < len(names):
             console.print(f"columns {begin + 1} to {end} of {len(names)}", style="dim")
         table = _plain_table()
         for i in range(begin, end):
-            table.add_column(names[i], justify="right" if right[i] else "left", no_wrap=True)
+            number = all(isinstance(row[i], int | float | None) for row in rows)
+            table.add_column(Text(names[i]), justify="right" if number else "left", no_wrap=True)
         for row in cells:
-            table.add_row(*row[begin:end])
-        console.print(table, width=max(used, width), soft_wrap=True)
+            table.add_row(*map(Text, row[begin:end]))  # what is in events is no markup
+        console.print(table)
         begin = end
+
+
+def _width(texts: list[str]) -> int:
+    """Of a column, with what is between it and the next."""
+    from rich.cells import cell_len
+
+    return max(map(cell_len, texts)) + _BETWEEN
+
+
+def _block_end(widths: list[int], begin: int, width: int) -> int:
+    """As many columns as fit, at least one."""
+    end, used = begin + 1, widths[begin]
+    while end < len(widths) and used + widths[end] <= width:
+        used += widths[end]
+        end += 1
+    return end
 
 
 def _plain_table() -> Table:
@@ -156,16 +172,14 @@ def _plain_table() -> Table:
     return Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
 
 
-def _cell(value: object) -> str:
-    from rich.markup import escape
-
+def _cell(value: object, look: Look) -> str:
     from flowc_engine.log.shown import to_text
 
     text = "NULL" if value is None else to_text(value)
-    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    text = look.show(text)
     if len(text) > _CELL_CHARS_MAX:
         text = text[: _CELL_CHARS_MAX - 1] + "…"
-    return escape(text)
+    return text
 
 
 def print_stats(log: LiveLog | FileLog, system: str, form: Format) -> None:
@@ -209,6 +223,6 @@ def print_stats(log: LiveLog | FileLog, system: str, form: Format) -> None:
     _print_blocks(heads, [[row[n] for n in names] for row in listed])
     _note(f"{stats.applied} events of {len(listed)} types" + (", running" if log.live else ""))
     if stats.parked:
-        _note(f"{stats.parked} parked: SELECT * FROM _parked")
+        _note(f"{stats.parked} parked: {_ALL_OF}_parked")
     if stats.rejected:
-        _note(f"{stats.rejected} fit no table: SELECT * FROM _rejected")
+        _note(f"{stats.rejected} fit no table: {_ALL_OF}_rejected")

@@ -27,7 +27,7 @@ def discover(folder: Path) -> Found:
 
     A file that can't be read is a main file: whoever loads it will say why it can't be read.
     """
-    paths = {path.resolve(): path for path in sorted(_flow_files(folder))}
+    paths = {path.resolve(): path for path in sorted(flow_files(folder))}
     imports: dict[Path, set[Path]] = {}
     systems: list[Path] = []
     for resolved, path in paths.items():
@@ -53,7 +53,8 @@ def discover(folder: Path) -> Found:
     return Found(tuple(sorted(paths[path] for path in mains)), loose)
 
 
-def _flow_files(folder: Path) -> Iterator[Path]:
+def flow_files(folder: Path) -> Iterator[Path]:
+    """All `.flow` files below a folder, except in hidden folders and those of other tools."""
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(n for n in folders if not n.startswith(".") and n not in SKIPPED)
         for name in names:

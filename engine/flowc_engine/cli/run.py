@@ -52,8 +52,8 @@ def command(
     one stops. The first Ctrl-C drains: sources stop, services finish what they hold. The second
     stops at once; that loses nothing either. Sources are declared in flow.toml.
 
-    Exit codes: 0 ended well, 1 the program has errors, 2 usage, 3 a service, a source, the broker or
-    the log failed, 130 stopped by the second Ctrl-C.
+    Exit codes: 0 ended well, 1 the program has errors, 2 usage, 3 a service, a source, the broker
+    or the log failed, 130 stopped by the second Ctrl-C.
     """
     planned = plan_file(file, skip_unsupported=skip_unsupported)
     if planned.warnings and not quiet:

@@ -247,8 +247,10 @@ class BrokerCore:
             _time_us(now_ms), message.batches, [len(b) for b in bodies],
             message.source, message.epoch, message.seq,
         )  # fmt: skip
+        first = self.state.offset
         self._append(entry, rows, bodies)
-        self._send_when_durable(peer, wire.Published(message.source, state.epoch, state.seq))
+        published = wire.Published(message.source, state.epoch, state.seq, first)
+        self._send_when_durable(peer, published)
 
     def _source_done(self, peer: bytes, message: wire.SourceDone, now_ms: int) -> None:
         state = self.state.source(message.source)

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Any
+
 import pyarrow as pa
 
 from flowc_engine import limits
@@ -47,17 +50,39 @@ def _rows(readers: Readers, schemas: WireSchemas, event: str, begin: int, end: i
     schema = schemas.get(event)
     for name, kind in _BEHIND:
         schema = schema.append(pa.field(name, kind))
-    listed = ", ".join(quote(field.name) for field in schema)
+    listed = ", ".join(quote(field.name) for field in schema if field.name != "_root")
     sql = (
-        f"SELECT {listed} FROM {quote(event)} WHERE _offset >= {begin} AND _offset < {end} "
-        "ORDER BY _offset"
+        f"SELECT {listed}, nullif(_root, _offset) AS _root FROM {quote(event)} "
+        f"WHERE _offset >= {begin} AND _offset < {end} ORDER BY _offset"
     )
     table = readers.query(sql).table
-    root = schema.get_field_index("_root")
-    own = pa.compute.if_else(
-        pa.compute.equal(table.column(root), table.column("_offset")), None, table.column(root)
-    )
-    return table.set_column(root, "_root", own).cast(schema)
+    columns = [_retyped(table.column(field.name), field.type) for field in schema]
+    return pa.table(columns, schema)
+
+
+def _retyped(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """DuckDB's types as those of the wire."""
+    if not _holds_duration(kind):
+        return column.cast(kind)
+    # An interval is months, days and nanoseconds; Arrow has no cast from it.
+    values = [_durations(value) for value in column.to_pylist()]
+    return pa.chunked_array([pa.array(values, kind)])
+
+
+def _holds_duration(kind: pa.DataType) -> bool:
+    inner = (kind.field(i).type for i in range(kind.num_fields))
+    return pa.types.is_duration(kind) or any(map(_holds_duration, inner))
+
+
+def _durations(value: Any) -> Any:
+    """`value` with the intervals in it as durations: those of the log have no months."""
+    if isinstance(value, pa.MonthDayNano):
+        return timedelta(days=value.days, microseconds=value.nanoseconds // 1000)
+    if isinstance(value, dict):
+        return {key: _durations(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_durations(item) for item in value)
+    return value
 
 
 def _stream(table: pa.Table) -> bytes:

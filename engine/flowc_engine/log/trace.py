@@ -1,7 +1,7 @@
 # ruff: noqa: S608 - only integers are put into SQL
 """What led to an event, and what came of it: the causation tree that it is part of.
 
-Every event knows its cause and the root of its chain, so one scan for the root finds the whole tree.
+Every event knows its cause and the root of its chain, so one scan for the root finds all of it.
 """
 
 from __future__ import annotations

@@ -143,9 +143,10 @@ def _lines(summary: RunSummary) -> list[str]:
         + (f", {s.restarts} restarts" if s.restarts else "")
         for s in summary.sources
     ]
+    rate = f", {summary.events_per_s:,.0f}/s while it grew" if summary.events else ""
     lines.append(
-        f"{summary.events:,} events in {duration(summary.duration_ms)}, "
-        f"{summary.events_per_s:,.0f}/s while it grew; the log ends at {summary.offset:,}"
+        f"{summary.events:,} events in {duration(summary.duration_ms)}{rate}; "
+        f"the log ends at {summary.offset:,}"
     )
     behind = summary.offset - summary.in_log
     if behind > 0:

@@ -8,7 +8,14 @@ from __future__ import annotations
 from decimal import Decimal
 from uuid import UUID
 
-from shop_events import OrderCancelled, OrderPlaced, PaymentFailed, PaymentTaken, Reason, StockReserved
+from shop_events import (
+    OrderCancelled,
+    OrderPlaced,
+    PaymentFailed,
+    PaymentTaken,
+    Reason,
+    StockReserved,
+)
 
 CARD_LIMIT = Decimal(400)
 

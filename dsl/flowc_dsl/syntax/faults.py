@@ -1,0 +1,159 @@
+"""Faults of text: data, and the words for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from flowc_dsl import limits
+from flowc_dsl.diagnostics.diagnostic import Diagnostic, Edit, Label, Level
+from flowc_dsl.source import Span
+
+
+class Fault(Protocol):
+    def diagnostic(self) -> Diagnostic: ...
+
+
+def error(
+    code: str,
+    message: str,
+    span: Span,
+    label: str = "",
+    *,
+    related: tuple[Label, ...] = (),
+    help: str | None = None,  # noqa: A002  # the field's name
+    subjects: tuple[str, ...] = (),
+    witness: tuple[str, ...] = (),
+    edits: tuple[Edit, ...] = (),
+) -> Diagnostic:
+    return Diagnostic(
+        code,
+        Level.ERROR,
+        message,
+        Label(span, label),
+        related=related,
+        help=help,
+        subjects=subjects,
+        witness=witness,
+        edits=edits,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Unexpected:
+    """A token where another is needed. `found` is its text, "" at the end of the file."""
+
+    span: Span
+    found: str
+    expected: tuple[str, ...]
+    hint: str | None = None
+    edit: Edit | None = None
+
+    def diagnostic(self) -> Diagnostic:
+        expected = _either(self.expected)
+        found = f"`{self.found}`" if self.found else "the end of the file"
+        return error(
+            "FLW001",
+            f"expected {expected}, found {found}",
+            self.span,
+            f"expected {expected}",
+            help=self.hint,
+            edits=(self.edit,) if self.edit else (),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BadToken:
+    """A character, string, number or name that is none."""
+
+    span: Span
+    message: str
+    hint: str | None = None
+
+    def diagnostic(self) -> Diagnostic:
+        return error("FLW002", self.message, self.span, help=self.hint)
+
+
+@dataclass(frozen=True, slots=True)
+class Unclosed:
+    span: Span
+    opener: str
+    closer: str
+    before: Span
+
+    def diagnostic(self) -> Diagnostic:
+        return error(
+            "FLW003",
+            f"`{self.opener}` is never closed",
+            self.span,
+            "opened here",
+            related=(Label(self.before, f"`{self.closer}` expected before this"),),
+            help=f"add `{self.closer}`",
+            edits=(Edit(Span(self.before.path, self.before.start, self.before.start), self.closer),),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Unmatched:
+    span: Span
+    closer: str
+
+    def diagnostic(self) -> Diagnostic:
+        return error(
+            "FLW003",
+            f"`{self.closer}` closes nothing",
+            self.span,
+            "nothing is open here",
+            help=f"remove it, or add what it should close before it",
+            edits=(Edit(self.span, ""),),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TooDeep:
+    span: Span
+
+    def diagnostic(self) -> Diagnostic:
+        return error(
+            "FLW004",
+            f"nested deeper than {limits.NESTING_MAX}",
+            self.span,
+            help="give the inner part a type of its own, or flatten it",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TooLarge:
+    path: str
+    size_bytes: int
+
+    def diagnostic(self) -> Diagnostic:
+        return error(
+            "FLW005",
+            f"file `{self.path}` has {self.size_bytes:,} bytes, more than {limits.FILE_BYTES_MAX:,}",
+            Span(self.path, 0, 0),
+            help="split it, and `import` the parts",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NotUtf8:
+    span: Span
+    byte: int
+
+    def diagnostic(self) -> Diagnostic:
+        return error(
+            "FLW006",
+            f"byte 0x{self.byte:02x} is not UTF-8",
+            self.span,
+            help="save the file as UTF-8",
+        )
+
+
+SyntaxFault = Unexpected | BadToken | Unclosed | Unmatched | TooDeep | TooLarge | NotUtf8
+
+
+def _either(names: tuple[str, ...]) -> str:
+    if len(names) < 2:
+        return "".join(names) or "something else"
+    return f"{', '.join(names[:-1])} or {names[-1]}"

@@ -1,0 +1,134 @@
+"""Faults that a token has by itself, and nesting that goes too deep."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from flowc_dsl import limits
+from flowc_dsl.source import Source, Span
+from flowc_dsl.syntax.faults import BadToken, SyntaxFault, TooDeep
+from flowc_dsl.syntax.tokens import Tokens
+
+_SHOWN_CHARS = 40
+_ESCAPE = re.compile(r"\\(?:[\"\\/bfnrt]|u[0-9a-fA-F]{4})|\\.?|[\x00-\x1f\x7f]")
+_OPENERS = {"LBRACE": "RBRACE", "LSQB": "RSQB", "LPAR": "RPAR", "LESSTHAN": "MORETHAN"}
+_CLOSERS = frozenset(_OPENERS.values())
+_UNITS = ("ms", "s", "m", "h", "d")
+
+
+def lexical_faults(source: Source, tokens: Tokens) -> list[SyntaxFault]:
+    faults: list[SyntaxFault] = []
+    odd = "\\" in source.text or not source.text.replace("\n", "").isprintable()
+    for kind, text, start in tokens.written():
+        if kind == "STRING":
+            if odd:
+                faults += _bad_string(source, text, start)
+        elif len(text) > limits.NAME_CHARS_MAX and text.isidentifier():
+            message = f"name has {len(text)} characters, more than {limits.NAME_CHARS_MAX}"
+            faults.append(BadToken(_span(source, start, text), message))
+        elif kind in _BAD:
+            faults.append(_BAD[kind](source, text, start))
+        elif kind == "LABEL" and not text.isascii():
+            faults.append(_bad_name(source, text, start))
+    return faults
+
+
+def _span(source: Source, start: int, text: str) -> Span:
+    return Span(source.path, start, start + len(text))
+
+
+def _bad_string(source: Source, text: str, start: int) -> list[SyntaxFault]:
+    for match in _ESCAPE.finditer(text):
+        found = match[0]
+        at = Span(source.path, start + match.start(), start + match.end())
+        if found[0] != "\\":
+            message = f"character U+{ord(found):04X} has to be escaped in a string"
+            return [BadToken(at, message, f"write `\\u{ord(found):04x}`")]
+        if len(found) == 1 or found[1] not in '"\\/bfnrtu' or found == "\\u":
+            return [BadToken(at, f"unknown escape `{found}`", "write `\\\\` for a backslash")]
+    try:
+        json.loads(text).encode()
+    except (ValueError, UnicodeEncodeError):
+        return [BadToken(_span(source, start, text), "half a surrogate pair is no character")]
+    return []
+
+
+def _bad_name(source: Source, text: str, start: int) -> BadToken:
+    return BadToken(
+        _span(source, start, text),
+        f"`{_short(text)}` is no name",
+        "a name is made of the letters a to z and A to Z, digits and `_`",
+    )
+
+
+def _unclosed_string(source: Source, text: str, start: int) -> BadToken:
+    return BadToken(
+        _span(source, start, text.rstrip()), "string is never closed", 'add `"` on the same line'
+    )
+
+
+def _bad_number(source: Source, text: str, start: int) -> BadToken:
+    span = _span(source, start, text)
+    unit = text.lstrip("+-0123456789.")
+    if re.fullmatch(r"\d+(\.\d+)?/?[A-Za-z]+", text):
+        place = "rate is per" if "/" in text else "duration ends in"
+        units = _UNITS[1:] if "/" in text else _UNITS
+        names = ", ".join(f"`{'/' * ('/' in text)}{u}`" for u in units)
+        return BadToken(span, f"`{_short(text)}` has no unit `{_short(unit)}`", f"a {place} {names}")
+    if re.fullmatch(r"-\d+(\.\d+)?(ms|[smhd]|%|/[smhd])", text):
+        return BadToken(span, f"`{_short(text)}` is below 0", "write a number from 0 on")
+    if re.fullmatch(r"-?0\d+(\.\d+)?", text):
+        return BadToken(span, f"`{_short(text)}` begins with 0", "write it without leading zeros")
+    if re.fullmatch(r"\d{1,4}-\d{1,2}-\d{1,2}", text):
+        return BadToken(span, f"`{_short(text)}` is no date", "write `2027-01-31`")
+    return BadToken(
+        span, f"`{_short(text)}` is no number", "numbers are JSON's, and a name begins with a letter"
+    )
+
+
+def _junk(source: Source, text: str, start: int) -> BadToken:
+    span = _span(source, start, text)
+    hint = None
+    if text.startswith(("'", "`", "“", "”")):
+        hint = 'strings stand in `"`'
+    elif text.startswith(("/", "#")):
+        hint = "a comment begins with `//`"
+    elif text.startswith(";"):
+        hint = "nothing has to stand between items"
+    shown = _short(text) if text.isprintable() else " ".join(f"U+{ord(c):04X}" for c in text[:4])
+    plural = "s" if len(text) > 1 else ""
+    return BadToken(span, f"unexpected character{plural} `{shown}`", hint)
+
+
+_BAD = {
+    "BAD_STRING": _unclosed_string,
+    "BAD_NUMBER": _bad_number,
+    "BAD_NAME": _bad_name,
+    "JUNK": _junk,
+}
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARS else f"{text[: _SHOWN_CHARS - 1]}…"
+
+
+def limit_nesting(source: Source, tokens: Tokens) -> list[SyntaxFault]:
+    """Takes out what is nested too deep, so that nothing behind the parser can recurse further."""
+    depth = 0
+    kept: list[int] = []
+    first: Span | None = None
+    for index, kind in enumerate(tokens.kinds):
+        if kind in _CLOSERS:
+            depth = max(0, depth - 1)
+        if depth < limits.NESTING_MAX or kind == "$END":
+            kept.append(index)
+        elif first is None:
+            first = _span(source, tokens.starts[index], tokens.texts[index])
+        if kind in _OPENERS:
+            depth += 1
+    if first is None:
+        return []
+    for column in (tokens.kinds, tokens.texts, tokens.starts, tokens.ends):
+        column[:] = [column[index] for index in kept]  # type: ignore[index, assignment, list-item]  # each keeps its own type
+    return [TooDeep(first)]

@@ -1,0 +1,84 @@
+"""Text to tokens and comments. It never fails: what is no token becomes a `BAD_…` or `JUNK` token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from flowc_dsl.syntax.table import Table
+from flowc_dsl.syntax.tree import Comment
+
+END = "$END"
+_WORDS = frozenset({"NAME", "VERSION", "BAD_NAME"})
+
+
+@dataclass(slots=True)
+class Tokens:
+    """Parallel lists, one item a token, with an end mark; `ends[i]` is where token i ends."""
+
+    kinds: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
+    comments: list[Comment] = field(default_factory=list)
+    docs: dict[int, str] = field(default_factory=dict)
+
+    def add(self, kind: str, text: str, start: int) -> None:
+        self.kinds.append(kind)
+        self.texts.append(text)
+        self.starts.append(start)
+        self.ends.append(start + len(text))
+
+    def insert(self, index: int, kind: str, text: str = "") -> None:
+        """A token that is missing, without width, behind the token before it."""
+        at = self.ends[index - 1] if index else 0
+        self.kinds.insert(index, kind)
+        self.texts.insert(index, text)
+        self.starts.insert(index, at)
+        self.ends.insert(index, at)
+
+    def end_before(self, index: int) -> int:
+        return self.ends[index - 1] if index else 0
+
+    def written(self) -> Iterator[tuple[str, str, int]]:
+        """Kind, text and start of each token that is in the text."""
+        for kind, text, start, end in zip(
+            self.kinds, self.texts, self.starts, self.ends, strict=True
+        ):
+            if end > start:
+                yield kind, text, start
+
+
+def tokenize(text: str, table: Table) -> Tokens:
+    tokens = Tokens()
+    add, keywords, groups = tokens.add, table.keywords, table.groups
+    kinds, comments = tokens.kinds, tokens.comments
+    doc_lines: list[str] = []
+    for match in table.lexer.finditer(text):
+        group = match.lastindex
+        assert group is not None
+        word = match[group]
+        kind = groups[group]
+        start = match.end() - len(word)
+        if kind == "NAME":
+            kind = keywords.get(word, kind)
+        elif kind == "COLON" and kinds and (kinds[-1] in _WORDS or kinds[-1] in table.spelling):
+            if tokens.texts[-1] in keywords or kinds[-1] in _WORDS:
+                kinds[-1] = "LABEL"
+        elif kind == "COMMENT":
+            word = word.rstrip("\r \t")
+            doc = word.startswith("///") and not word.startswith("////")
+            comments.append(Comment(word, start, start + len(word), doc))
+            if doc:
+                doc_lines.append(word[3:].strip())
+            continue
+        elif kind == "JUNK" and kinds and kinds[-1] == "JUNK" and tokens.ends[-1] == start:
+            tokens.texts[-1] += word
+            tokens.ends[-1] += len(word)
+            continue
+        if doc_lines:
+            tokens.docs[start] = "\n".join(doc_lines)
+            doc_lines.clear()
+        add(kind, word, start)
+    tokens.add(END, "", len(text))
+    return tokens

