@@ -47,8 +47,8 @@ def timed(main: Path, runs: int) -> dict[str, object]:
     }
 
 
-def write(root: Path, services: int, files: int) -> Path:
-    for path, text in generate(services, files, seed=1).items():
+def write(root: Path, services: int, files: int, rings: int = 0) -> Path:
+    for path, text in generate(services, files, seed=1, rings=rings).items():
         target = root / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
@@ -64,6 +64,7 @@ def main() -> None:
             "one_file": timed(SHOP, runs),
             "services_100": timed(write(Path(folder) / "a", 100, 5), runs),
             "services_1000": timed(write(Path(folder) / "b", 1000, 20), runs),
+            "services_1000_with_50_cycles": timed(write(Path(folder) / "d", 900, 20, 50), runs),
             "services_1000_one_file": timed(write(Path(folder) / "c", 1000, 1), runs),
         }
     packages = ("lark", "networkx", "click")

@@ -26,8 +26,10 @@ from flowc_engine import limits
 from flowc_engine.bus import wire
 from flowc_engine.bus.client import Client
 from flowc_engine.schema import wire_schema
+from flowc_engine.state import StateDir, broker_endpoint, query_endpoint
 
 T = TypeVar("T")
+LIMIT_S = 20
 HERE = Path(__file__).parent
 
 
@@ -98,11 +100,13 @@ def consume(endpoint: str, events: int) -> None:
 
 
 def expect(client: Client, kind: type[T]) -> T:
-    """The next message of a kind."""
-    while True:
-        got = client.receive(5000)
+    """The next message of a kind. Raises `TimeoutError`."""
+    until = time.monotonic() + LIMIT_S
+    while time.monotonic() < until:
+        got = client.receive(1000)
         if got is not None and isinstance(got[0], kind):
             return got[0]
+    raise TimeoutError(f"no {kind.__name__} in {LIMIT_S} s")
 
 
 def report(begun: int, cpu: float, events: int) -> None:
@@ -115,21 +119,18 @@ def report(begun: int, cpu: float, events: int) -> None:
 def measure(events: int, rows: int, *, log: bool) -> dict[str, object]:
     """One run."""
     with tempfile.TemporaryDirectory(prefix="flowc-bench-") as folder:
-        state = Path(folder)
-        (state / "journal").mkdir()
-        (state / "plan.json").write_text(plan().to_json())
-        endpoint = f"ipc://{state}/broker.sock"
-        broker = spawn(
-            "-m", "flowc_engine.broker", "--state", folder, "--plan", f"{folder}/plan.json",
-            "--listen", endpoint,
-        )  # fmt: skip
+        state = StateDir(Path(folder), "Bus")
+        state.create()
+        state.plan_file.write_text(plan().to_json())
+        sockets = state.make_sockets()
+        endpoint = broker_endpoint(sockets)
+        common = ("--state", str(state.path), "--plan", str(state.plan_file))
+        broker = spawn("-m", "flowc_engine.broker", *common, "--listen", endpoint)
         ready(broker)
         loader = None
         if log:
-            loader = spawn(
-                "-m", "flowc_engine.log", "--state", folder, "--plan", f"{folder}/plan.json",
-                "--broker", endpoint, "--query", f"ipc://{state}/log.sock",
-            )  # fmt: skip
+            addresses = ("--broker", endpoint, "--query", query_endpoint(sockets))
+            loader = spawn("-m", "flowc_engine.log", *common, *addresses)
             ready(loader)
         source = spawn(
             str(HERE / "bus.py"),
@@ -178,13 +179,15 @@ def measure(events: int, rows: int, *, log: bool) -> dict[str, object]:
 
 
 def wait_loaded(endpoint: str, events: int) -> int:
-    """Until the log has applied all; when that was, in ns."""
+    """Until the log has applied all; when that was, in ns. Raises `TimeoutError`."""
+    until = time.monotonic() + LIMIT_S
     with Client(endpoint, wire.Hello("control", "bench", 0, "c", "", 3)) as client:
-        while True:
+        while time.monotonic() < until:
             client.send(wire.StatusRequest())
             if expect(client, wire.Status).applied >= events:
                 return time.monotonic_ns()
             time.sleep(0.01)
+    raise TimeoutError(f"DuckDB has not loaded all in {LIMIT_S} s")
 
 
 def spawn(*args: str) -> subprocess.Popen[str]:

@@ -24,12 +24,12 @@ FANOUT, IDLE = 8, 50
 
 def source(function: str, event: str = "OrderPlaced") -> str:
     """The deployment of one source."""
-    return f'[sources.Orders]\npython = "feed:{function}"\nemits = ["{event}"]\n'
+    return f'[sources.Orders]\npython = "{function}"\nemits = ["{event}"]\n'
 
 
 def service(name: str, target: str | None = None, on: str = "OrderPlaced") -> str:
     """A service that reads, and has no memory to rebuild."""
-    return f'service {name} {{ run python "work:{target or name}" stateless on {on} }}\n'
+    return f'service {name} {{ run python "{target or f"work:{name}"}" stateless on {on} }}\n'
 
 
 def program(*services: str) -> str:
@@ -81,12 +81,12 @@ def tally_is(reports: dict[str, dict[str, Any]], name: str, events: int) -> bool
 
 def w1(events: int) -> Result:
     """One source, one service, a Python handler an event."""
-    return stream(program(service("Count")), ["Count"], events, "single")
+    return stream(program(service("Count")), ["Count"], events, "feed:single")
 
 
 def w1b(events: int) -> Result:
     """One source of Arrow batches, one service with a batch handler."""
-    return stream(program(service("CountBatch")), ["CountBatch"], events, "batches")
+    return stream(program(service("CountBatch")), ["CountBatch"], events, "feed:batches")
 
 
 def w3(events: int) -> Result:
@@ -94,17 +94,17 @@ def w3(events: int) -> Result:
     flow = program(
         f"event PaymentTaken key order_id {FIELDS}\n",
         f"event OrderShipped key order_id {FIELDS}\n",
-        service("Pay", on="OrderPlaced -> PaymentTaken"),
-        service("Ship", on="PaymentTaken -> OrderShipped"),
-        service("Notify", on="OrderShipped"),
+        service("Pay", "stages:Pay", on="OrderPlaced -> PaymentTaken"),
+        service("Ship", "stages:Ship", on="PaymentTaken -> OrderShipped"),
+        service("Notify", "stages:Notify", on="OrderShipped"),
     )
-    return stream(flow, ["Pay", "Ship", "Notify"], events, "single")
+    return stream(flow, ["Pay", "Ship", "Notify"], events, "feed:single")
 
 
 def w4(events: int) -> Result:
     """One source, eight services that each get every event; deliveries per second."""
     names = [f"Count{i}" for i in range(FANOUT)]
-    return stream(program(*map(service, names)), names, events, "single", deliveries=FANOUT)
+    return stream(program(*map(service, names)), names, events, "feed:single", deliveries=FANOUT)
 
 
 # ---- backlog
@@ -112,9 +112,9 @@ def w4(events: int) -> Result:
 
 def w5(events: int) -> Result:
     """A backlog is written while the service does not exist; then it catches up."""
-    with System(program(), source("batches"), {"events": events}) as system:
-        written = write_backlog(system, events)
-        system.write(program(service("Count")), source("batches"))
+    with System(program(), source("feed:batches"), {"events": events}) as system:
+        written = write_backlog(system)
+        system.write(program(service("Count")), source("feed:batches"))
         system.start()
         status = system.wait("connected", lambda s: s.slots[0].connected, 60)
         begun = time.monotonic_ns()
@@ -138,7 +138,7 @@ def w5(events: int) -> Result:
     }
 
 
-def write_backlog(system: System, events: int) -> dict[str, float]:
+def write_backlog(system: System) -> dict[str, float]:
     """Publish, with nobody who reads."""
     system.start()
     system.wait("up", lambda _: True, 30)
@@ -162,7 +162,7 @@ def w2(events: int) -> Result:
         "{ order_id: string sent_ns: int note: string }\n" + service("Stopwatch", on="TickSent")
     )
     config = {"events": seconds * PACE_PER_S, "per_s": PACE_PER_S}
-    with System(flow, source("paced", "TickSent"), config) as system:
+    with System(flow, source("ticks:paced", "TickSent"), config) as system:
         system.start()
         system.wait_ready(1)
         noise = Noise()
@@ -194,7 +194,7 @@ def percentile(values: list[float], percent: float) -> float:
 
 def w6(services: int) -> Result:
     """Services that wait: seconds until all are ready, and what one holds."""
-    flow = program(*(service(f"Idle{i}", "Idle") for i in range(services)))
+    flow = program(*(service(f"Idle{i}", "work:Idle") for i in range(services)))
     with System(flow, "", {"events": 0}) as system:
         begun = system.start()
         system.wait_ready(services, 120)
@@ -215,7 +215,7 @@ def w6(services: int) -> Result:
 
 def recover(events: int) -> Result:
     """The broker is killed under load: ms until the next delivery, and nothing lost or doubled."""
-    with System(program(service("Gap")), source("single"), {"events": events}) as system:
+    with System(program(service("Gap")), source("feed:single"), {"events": events}) as system:
         system.start()
         system.wait_ready(1)
         (system.folder / "go").touch()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import date
+from typing import Final
 
 from flowc_dsl.diagnostics.diagnostic import Diagnostic, Level
 from flowc_dsl.diagnostics.order import in_order
@@ -13,6 +14,11 @@ from flowc_dsl.model import System
 from flowc_dsl.rules.hygiene import apply_exemptions, empty_laws, not_judged
 from flowc_dsl.rules.registry import checked_rules
 from flowc_dsl.source import Source
+
+# Faults that leave out a declaration: broken text, a second declaration, a file that is not there.
+INCOMPLETE: Final = frozenset(
+    f"FLW{number:03}" for number in (1, 2, 3, 4, 5, 6, 10, 20, 21)
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +66,13 @@ def check_system(
 ) -> Report:
     """Judges a system by all rules.
 
-    `before` are the diagnostics of the text and the names. Where they say that text was not
-    understood (an error of a `0xx` code), the rules are not run: what is missing from the model
-    would be taken for missing from the system. `today` decides which exemptions have expired.
+    `before` are the diagnostics of the text and the names. Where a part of the text is not in the
+    model (`INCOMPLETE`), the rules are not run: what is missing from the model would be taken for
+    missing from the system. `today` decides which exemptions have expired.
     """
     found = list(before)
     graph = build_graph(system) if system is not None else None
-    judged = graph is not None and not any(map(_not_understood, found))
+    judged = graph is not None and not any(d.code in INCOMPLETE for d in found)
     if graph is not None and judged:
         found += judge(graph, today)
     return Report(
@@ -87,10 +93,6 @@ def judge(graph: FlowGraph, today: date) -> list[Diagnostic]:
         *empty_laws(system),
         *not_judged(system),
     ]
-
-
-def _not_understood(diagnostic: Diagnostic) -> bool:
-    return diagnostic.level == Level.ERROR and diagnostic.code.startswith("FLW0")
 
 
 def _summary(graph: FlowGraph | None, found: Iterable[Diagnostic]) -> Summary:

@@ -24,6 +24,8 @@ VERSION_MAX: Final = 10_000
 PARTITIONS: Final = 64
 REPLICAS_MAX: Final = 64
 RETRY_ATTEMPTS_MAX: Final = 1_000
+BACKOFF_MIN_MS: Final = 100  # of `retry N` without `backoff`
+BACKOFF_MAX_MS: Final = 2_000
 LAW_BOUND_MAX: Final = 1_000_000
 
 assert REPLICAS_MAX <= PARTITIONS  # a replica without a partition has no work

@@ -118,10 +118,10 @@ def _scalar(kind: str, type_: TypePlan, value: Any, path: str) -> Any:
 
 
 def _collection(plan: Plan, type_: TypePlan, value: Any, path: str) -> list[Any]:
-    if not isinstance(value, list if type_.kind == "list" else dict):
-        raise _wrong(type_, value, path)
-    if type_.kind == "map":
+    if type_.kind == "map" and isinstance(value, dict):
         return _map(plan, type_, value, path)
+    if type_.kind == "map" or not isinstance(value, list):
+        raise _wrong(type_, value, path)
     return [_value(plan, type_.args[0], v, f"{path}[{i}]") for i, v in enumerate(value)]
 
 

@@ -84,6 +84,7 @@ START_MS_MAX: Final = 30_000  # for all services to be ready before the sources 
 STATUS_EVERY_MS: Final = 200
 KILL_AFTER_MS: Final = 3_000  # from SIGTERM to SIGKILL
 LOG_LAST_EVENTS_MAX: Final = 100_000  # that the log process may be behind when told to stop
+LAST_STATUS_MS_MAX: Final = 1_000
 LOG_STALL_MS_MAX: Final = 15_000  # without progress of the log process while stopping
 PLAIN_EVERY_MS: Final = 5_000  # between progress lines where there is no terminal
 LOG_TAIL_LINES: Final = 25

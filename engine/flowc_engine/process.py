@@ -8,6 +8,16 @@ import signal
 import sys
 
 _PR_SET_PDEATHSIG = 1
+STARTER_VARIABLE = "FLOWC_STARTER"  # in the environment: the process id of who starts a process
+
+
+def starter() -> int:
+    """Who started this process, as it said itself; without a word of it, our parent.
+
+    A parent that has died meanwhile can't be told from one that never was. Not passed on to our
+    own children.
+    """
+    return int(os.environ.pop(STARTER_VARIABLE, os.getppid()))
 
 
 def die_with_parent(parent: int) -> None:

@@ -1,72 +1,79 @@
-"""Event classes of Shop."""
+"""The events of Shop.
+
+Written by `flowc types` from shop.flow: don't edit, write it again.
+"""
 
 from __future__ import annotations
 
-import datetime as dt
-import decimal
-import enum
-import uuid
+import datetime as _datetime
+import decimal as _decimal
+import enum as _enum
+import uuid as _uuid
 
-import msgspec
+import flowc
 
-
-class Reason(enum.StrEnum):
-    DECLINED = "DECLINED"
-    OUT_OF_STOCK = "OUT_OF_STOCK"
+SCHEMA = "5bcdb45f626568dc"
 
 
-class Currency(enum.StrEnum):
+class Currency(_enum.StrEnum):
     EUR = "EUR"
     USD = "USD"
 
 
-class CheckoutSubmitted(msgspec.Struct, kw_only=True, frozen=True):
-    cart_id: uuid.UUID
+class Reason(_enum.StrEnum):
+    DECLINED = "DECLINED"
+    OUT_OF_STOCK = "OUT_OF_STOCK"
+
+
+class Line(flowc.Record, frozen=True, gc=False):
+    sku: str
+    qty: int
+    price: _decimal.Decimal
+
+
+class CheckoutSubmitted(flowc.Event, frozen=True, gc=False, kw_only=True):
+    cart_id: _uuid.UUID
     customer: str
     currency: Currency
     coupon: str | None = None
     lines: list[Line]
 
 
-class OrderPlaced(msgspec.Struct, kw_only=True, frozen=True):
-    order_id: uuid.UUID
+class OrderCancelled(flowc.Event, frozen=True, gc=False):
+    order_id: _uuid.UUID
+    reason: Reason
+
+
+class OrderPlaced(flowc.Event, frozen=True, gc=False):
+    """A customer has committed to an order."""
+
+    order_id: _uuid.UUID
     customer: str
     currency: Currency
-    total: decimal.Decimal
+    total: _decimal.Decimal
     lines: list[Line]
 
 
-class StockReserved(msgspec.Struct, kw_only=True, frozen=True):
-    order_id: uuid.UUID
+class OrderShipped(flowc.Event, frozen=True, gc=False):
+    order_id: _uuid.UUID
+    at: _datetime.datetime
 
 
-class StockRefused(msgspec.Struct, kw_only=True, frozen=True):
-    order_id: uuid.UUID
-    sku: str
+class PaymentFailed(flowc.Event, frozen=True, gc=False):
+    order_id: _uuid.UUID
+    reason: Reason
 
 
-class PaymentTaken(msgspec.Struct, kw_only=True, frozen=True):
-    order_id: uuid.UUID
-    amount: decimal.Decimal
+class PaymentTaken(flowc.Event, frozen=True, gc=False):
+    order_id: _uuid.UUID
+    amount: _decimal.Decimal
     currency: Currency
 
 
-class PaymentFailed(msgspec.Struct, kw_only=True, frozen=True):
-    order_id: uuid.UUID
-    reason: Reason
-
-
-class OrderShipped(msgspec.Struct, kw_only=True, frozen=True):
-    order_id: uuid.UUID
-    at: dt.datetime
-
-
-class OrderCancelled(msgspec.Struct, kw_only=True, frozen=True):
-    order_id: uuid.UUID
-    reason: Reason
-
-
-class Line(msgspec.Struct, kw_only=True, frozen=True):
+class StockRefused(flowc.Event, frozen=True, gc=False):
+    order_id: _uuid.UUID
     sku: str
-    qty: int
-    price: decimal.Decimal
+
+
+class StockReserved(flowc.Event, frozen=True, gc=False):
+    order_id: _uuid.UUID

@@ -31,10 +31,7 @@ class Classes:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self._enums = {
-            name: enum.StrEnum(name, [(m, m) for m in members], module=DYNAMIC_MODULE)
-            for name, members in plan.enums.items()
-        }
+        self._enums = {name: _enum(name, members) for name, members in plan.enums.items()}
         self._records: dict[str, type[Record]] = {}
         for name in plan.structs:
             self._record(name)
@@ -82,7 +79,7 @@ class Classes:
         """An event's, struct's or enum's class. Raises `KeyError`."""
         if name in self._events:
             return self.made(name)
-        found = self._records.get(name) or self._enums.get(name)
+        found: type[Any] | None = self._records.get(name) or self._enums.get(name)
         if found is None:
             raise KeyError(name)
         return found
@@ -189,6 +186,14 @@ class Classes:
                 isinstance(bare, type) and issubclass(bare, enum.StrEnum) and list(bare) == members
             )
         return bare is SCALAR_TYPES[kind]
+
+
+def _enum(name: str, members: tuple[str, ...]) -> type[enum.StrEnum]:
+    # A functional call of an enum class is a new class; type checkers take it for a member.
+    make: Any = enum.StrEnum
+    return typing.cast(
+        "type[enum.StrEnum]", make(name, [(m, m) for m in members], module=DYNAMIC_MODULE)
+    )
 
 
 def maker(cls: type[S]) -> Callable[..., S]:

@@ -248,7 +248,7 @@ def decoder(classes: Classes, declared: TypePlan) -> Decode:
         members: dict[str | None, Any] = {str(m): m for m in classes.lookup(declared.name)}
         members[None] = None
         return lambda array: list(map(members.__getitem__, array.to_pylist()))
-    return _DECODERS.get(kind, lambda array: array.to_pylist())  # type: ignore[no-any-return]
+    return _DECODERS.get(kind, lambda array: array.to_pylist())
 
 
 def _optional(read: Callable[[list[Any]], Iterable[Any]]) -> Callable[[list[Any]], list[Any]]:

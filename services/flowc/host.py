@@ -2,7 +2,138 @@
 
     python -I -m flowc.host --plan FILE --service NAME --slot N --broker ENDPOINT --root FOLDER
 
-`--root` is the project's root; it is put on the path of imports. SIGTERM (and the broker's
-`Drained`) drain: what is held is finished and confirmed, then it ends with 0. Exit codes:
+`--root` is the project's root; it is put on the path of imports. The broker's `Drained` drains:
+what was delivered is finished and confirmed, then it ends with 0. SIGTERM stops sooner: the event
+at hand is finished and confirmed; the rest is delivered to the next process. Exit codes:
 `flowc.exits`.
 """
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import math
+import os
+import sys
+import time
+import uuid
+from collections.abc import Sequence
+
+import zmq
+
+from flowc.calls import Who, make_call
+from flowc.classes import Classes
+from flowc.codec import Codecs
+from flowc.errors import CodeError
+from flowc.exits import Exit
+from flowc.load import Handler, load_handlers
+from flowc.mock import mock_handlers
+from flowc.process import Stop, parse, run
+from flowc.worker import MemoryLostError, Worker
+from flowc_dsl.plan import ServicePlan
+from flowc_engine import limits
+from flowc_engine.bus import wire
+from flowc_engine.bus.client import Client
+from flowc_engine.partition import KeyTypeError
+
+CONFIRM_MS_MAX = 5_000
+"""After SIGTERM, the broker has this long to confirm what was handled."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Serve until drained; the exit code comes back."""
+    argv = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(prog="flowc.host", description=__doc__)
+    parser.add_argument("--service", required=True, help="the service's name")
+    parser.add_argument("--slot", type=int, required=True, help="the replica, from 0")
+    args = parse(parser, argv)
+    stop = Stop()
+
+    def body(classes: Classes) -> Exit:
+        try:
+            service = classes.plan.service(args.service)
+        except KeyError:
+            raise CodeError(f"{classes.plan.system} has no service {args.service}") from None
+        with Host(classes, service, args.slot, args.broker) as host:
+            return host.serve(stop)
+
+    try:
+        return run(f"service {args.service}", args.root, args.plan, body)
+    except MemoryLostError:
+        # The broker was restarted in the middle of our replay. A new image has an empty memory.
+        os.execv(sys.executable, [sys.executable, "-I", "-m", "flowc.host", *argv])
+
+
+class Host:
+    """A worker and its connection. Raises `CodeError` for user code that can't be used."""
+
+    def __init__(self, classes: Classes, service: ServicePlan, slot: int, endpoint: str) -> None:
+        handlers = mock_handlers(classes, service) if service.run == "mock" else None
+        if handlers is None:
+            handlers = load_handlers(service)
+            classes.adopt_imported()
+        by_event = {name: [h for h in handlers if h.trigger == name] for name in service.subscribes}
+        self._codecs = Codecs(classes)
+        self._loop = asyncio.new_event_loop() if _has_async(handlers) else None
+        who = Who(service.name, slot)
+        try:
+            calls = {n: make_call(h, self._codecs, who, self._loop) for n, h in by_event.items()}
+            for name in (*service.subscribes, *service.emits):
+                self._codecs[name]  # a key that can't be one is met now
+        except KeyTypeError as error:
+            raise CodeError(str(error)) from error
+        self._client = Client(
+            endpoint,
+            wire.Hello(
+                "service", service.name, slot, uuid.uuid4().hex, classes.plan.hash, os.getpid()
+            ),
+        )
+        self._worker = Worker(
+            service, slot, self._codecs, by_event, calls, self._send, seed=os.getpid()
+        )
+
+    def _send(self, message: wire.Message, bodies: Sequence[memoryview]) -> None:
+        self._client.send(message, bodies)
+
+    def serve(self, stop: Stop) -> Exit:
+        """Until drained or told to stop."""
+        worker, client = self._worker, self._client
+        poller = zmq.Poller()
+        poller.register(client.socket, zmq.POLLIN)
+        poller.register(stop.fd, zmq.POLLIN)
+        while not stop.wanted and not (worker.draining and worker.settled):
+            pause = worker.pause_s(time.monotonic())
+            if pause != 0.0:
+                wait_ms = limits.HEARTBEAT_MS if pause is None else math.ceil(pause * 1000)
+                poller.poll(min(wait_ms, limits.HEARTBEAT_MS))
+            got = client.receive(0)
+            if got is not None:
+                worker.receive(*got)
+            worker.work(time.monotonic())
+        worker.flush()
+        self._confirm()
+        return Exit.DONE
+
+    def _confirm(self) -> None:
+        """Wait until what was handled is durable, or for as long as may be."""
+        end = time.monotonic() + CONFIRM_MS_MAX / 1000
+        while not self._worker.confirmed and time.monotonic() < end:
+            got = self._client.receive(50)
+            if got is not None and isinstance(got[0], wire.Stepped):
+                self._worker.receive(*got)
+
+    def __enter__(self) -> Host:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+        if self._loop is not None:
+            self._loop.close()
+
+
+def _has_async(handlers: list[Handler]) -> bool:
+    return any(h.function.shape != "plain" for h in handlers)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

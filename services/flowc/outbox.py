@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -17,6 +18,9 @@ from flowc.codec import Codecs, EventCodec, as_int64, misfit_row, now_us, size_l
 from flowc.columns import MisfitError
 from flowc_engine import limits
 from flowc_engine.bus import wire
+
+STEP_BYTES_MAX = limits.FRAME_BYTES_MAX // 2
+"""Of what one step emits."""
 
 
 class Bodies(NamedTuple):
@@ -93,28 +97,22 @@ class Outbox:
             self._parts.append(batch)
             self.count += len(batch.causes)
 
+    def add_all(self, other: Outbox) -> None:
+        """All that another one has collected, behind what is here."""
+        for part in other._parts:
+            self._add(part)
+
     def drop(self, cause: int) -> None:
         """Take out what the handlers of this event emitted."""
-        kept: list[Emitted | EmittedBatch] = []
-        for part in self._parts:
-            if isinstance(part, Emitted):
-                keep = [i for i, c in enumerate(part.causes) if c != cause]
-                kept.append(
-                    Emitted(
-                        [part.events[i] for i in keep], part.names,
-                        [part.causes[i] for i in keep], [part.roots[i] for i in keep],
-                    )
-                )  # fmt: skip
-            else:
-                mask = pa.array([c != cause for c in part.causes.to_pylist()])
-                kept.append(
-                    EmittedBatch(
-                        part.event, [c.filter(mask) for c in part.columns],
-                        part.causes.filter(mask), part.roots.filter(mask),
-                    )
-                )  # fmt: skip
-        self._parts = kept
-        self.count = sum(len(p.causes) for p in kept)
+        parts, self._parts, self.count = self._parts, [], 0
+        for part in parts:
+            self._add(_where(part, [c != cause for c in _causes(part)]))
+
+    def _add(self, part: Emitted | EmittedBatch) -> None:
+        if isinstance(part, EmittedBatch):
+            self.add_batch(part)
+        else:
+            self.add(part.events, part.names, part.causes, part.roots)
 
     def bodies(self) -> Bodies:
         """All that was emitted, each body of at most `DELIVER_BYTES_MAX`.
@@ -131,9 +129,18 @@ class Outbox:
                 _pack(self._codecs[name], self._columns(name, chosen), time_us, found)
         return found._replace(size=sum(map(len, found.bodies)))
 
-    def clear(self) -> None:
-        """Forget all."""
-        self._parts, self.count = [], 0
+    def split(self, through: int) -> Outbox:
+        """Keep what follows from offsets up to `through`; the rest comes back."""
+        rest = Outbox(self._codecs)
+        parts, self._parts, self.count = self._parts, [], 0
+        for part in parts:
+            for target, chosen in ((self, True), (rest, False)):
+                target._add(_where(part, [(c <= through) == chosen for c in _causes(part)]))
+        return rest
+
+    def causes(self) -> list[int]:
+        """The offsets that something follows from, ascending, each once."""
+        return sorted({c for part in self._parts for c in _causes(part)})
 
     def _columns(self, name: str, emitted: Emitted) -> EmittedBatch:
         codec = self._codecs[name]
@@ -143,6 +150,21 @@ class Outbox:
             row, why = misfit_row(codec, emitted.events)
             raise UnfitError(emitted.causes[row], name, f"{name}.{why}") from None
         return EmittedBatch(name, columns, as_int64(emitted.causes), as_int64(emitted.roots))
+
+
+def _causes(part: Emitted | EmittedBatch) -> list[int]:
+    return part.causes if isinstance(part, Emitted) else part.causes.to_pylist()
+
+
+def _where(part: Emitted | EmittedBatch, chosen: list[bool]) -> Emitted | EmittedBatch:
+    if isinstance(part, EmittedBatch):
+        mask = pa.array(chosen, pa.bool_())
+        columns = [c.filter(mask) for c in part.columns]
+        return EmittedBatch(part.event, columns, part.causes.filter(mask), part.roots.filter(mask))
+    return Emitted(
+        list(compress(part.events, chosen)), part.names,
+        list(compress(part.causes, chosen)), list(compress(part.roots, chosen)),
+    )  # fmt: skip
 
 
 def _by_type(emitted: Emitted, codecs: Codecs) -> Iterator[tuple[str, Emitted]]:
@@ -195,3 +217,17 @@ def roots_of(causes: pa.Array, offsets: list[int], roots: list[int]) -> pa.Array
             return None
         found.append(roots[at])
     return as_int64(found)
+
+
+def too_large(codec: EventCodec, batch: EmittedBatch) -> str | None:
+    """Why a batch can't be part of a step: an event of it, or all of it, is too large."""
+    size = sum(column.nbytes for column in batch.columns)
+    if size <= limits.EVENT_BYTES_MAX:
+        return None
+    if size > STEP_BYTES_MAX:
+        return f"{size} bytes of {codec.name} at once, a step has at most {STEP_BYTES_MAX}"
+    try:
+        _pack(codec, batch, 0, Bodies([], [], 0))
+    except UnfitError as error:
+        return str(error)
+    return None

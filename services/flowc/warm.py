@@ -44,9 +44,9 @@ _LINE_BYTES_MAX: Final = 1024 * 1024
 
 def main() -> int:
     """Serve until stdin ends."""
-    from flowc_engine.process import die_with_parent
+    from flowc_engine.process import die_with_parent, starter
 
-    die_with_parent(os.getppid())
+    die_with_parent(starter())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.umask(0o077)
     for name in _WARMED:

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+
 from support.examples import Project, project
 
 DAY = date(2013, 1, 1)

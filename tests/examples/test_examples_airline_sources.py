@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import pytest
+
 from support.examples import Project, project
 
 JULY = {"hour": 5, "time_hour": datetime(2013, 7, 1, 9, tzinfo=UTC)}

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+
 from support.examples import Project, project
 
 CART = UUID(int=1)

@@ -326,6 +326,27 @@ def test_a_journal_whose_begin_is_gone_is_an_error(tmp_path, monkeypatch):
     assert file.exists()
 
 
+def test_segments_that_the_log_has_whole_may_be_gone(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "SEGMENT_BYTES_MIN", 64 * limits.KIB)
+    plan = small("Placed")
+    journal = JournalBuilder(tmp_path / "journal", plan)
+    with Opened(tmp_path, plan) as log:
+        while True:
+            before = journal.durable
+            journal.emit("Placed", *({"k": f"{i}-{'x' * 100}"} for i in range(50)))
+            if journal.durable.segment > 0:
+                break
+        log.catch_up(before)
+        log.store.checkpoint()
+    segment_path(tmp_path / "journal", 0).unlink()
+    with Opened(tmp_path, plan) as log:
+        log.catch_up(journal.durable)
+        assert log.rows("SELECT max(_offset) + 1 AS n, count(*) AS c FROM Placed") == [
+            {"n": journal.durable.offset, "c": journal.durable.offset}
+        ]
+    journal.close()
+
+
 def test_records_that_are_not_the_next_ones_are_an_error(tmp_path):
     plan = small("Placed")
     with opened(tmp_path, plan) as (log, journal):

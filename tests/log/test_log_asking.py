@@ -22,7 +22,7 @@ def state(tmp_path_factory):
 
 @pytest.fixture
 def log(state):
-    with open_log(state, PLAN) as log:
+    with open_log(state) as log:
         yield log
 
 
@@ -72,7 +72,7 @@ def test_an_offset_that_does_not_exist_names_the_range(log):
 def test_a_system_that_never_ran_has_no_log(tmp_path):
     with (
         pytest.raises(NoLogError, match="has not run yet"),
-        open_log(StateDir(tmp_path, "X"), PLAN),
+        open_log(StateDir(tmp_path, "X")),
     ):
         pass
 
@@ -83,7 +83,8 @@ def test_what_the_journal_has_more_is_applied_once(tmp_path):
     journal.emit("Lost", {"k": "z"})
     journal.close()
     for _ in range(2):
-        with open_log(state, PLAN) as log:
+        with open_log(state) as log:
+            assert state.log_file.stat().st_mode & 0o077 == 0
             assert log.query("SELECT key FROM _events WHERE event = 'Lost'").table.to_pylist() == [
                 {"key": "z"}
             ]

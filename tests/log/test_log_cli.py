@@ -3,15 +3,16 @@
 import csv
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from click.testing import CliRunner
 
 from flowc_engine.cli import main
-from flowc_engine.cli.planned import Planned
-from flowc_engine.config import Config
 from flowc_engine.state import StateDir
 from support.chain import PLAN, chain
+from support.journal import wire_batch
+from support.runs import Run, stop, until
 
 
 @pytest.fixture(scope="module")
@@ -20,17 +21,17 @@ def state(tmp_path_factory):
 
 
 @pytest.fixture
-def flowc(state, monkeypatch):
-    """Run a command on the system; the language is not what these tests are about."""
-    return command_on(state, monkeypatch)
+def flowc(state):
+    return command_on(state)
 
 
-def command_on(state: StateDir, monkeypatch):
-    planned = Planned(state.root, PLAN, Config(), 0)
-    monkeypatch.setattr("flowc_engine.cli.planned.plan_file", lambda *_, **__: planned)
+def command_on(state: StateDir):
+    """Run commands on a system. Its file has an error: what it did can be asked all the same."""
+    file = state.root / "chain.flow"
+    file.write_text("system Chain\nevent Placed { k: nonsense }\n", encoding="utf-8")
 
     def run(command: str, *args: str, exit_code: int = 0, stdin: str | None = None):
-        result = CliRunner().invoke(main, [command, "chain.flow", *args], input=stdin)
+        result = CliRunner().invoke(main, [command, str(file), *args], input=stdin)
         assert result.exit_code == exit_code, result.output
         return result
 
@@ -137,18 +138,52 @@ def test_trace_of_no_event_names_the_range(flowc):
     assert "there is no event 99: the log has the offsets 0 to 4" in result.stderr
 
 
-def test_a_system_that_never_ran_says_how_to_start(tmp_path, monkeypatch):
-    flowc = command_on(StateDir(tmp_path, "Chain"), monkeypatch)
+def test_a_system_that_never_ran_says_how_to_start(tmp_path):
+    flowc = command_on(StateDir(tmp_path, "Chain"))
     result = flowc("log", exit_code=2)
     assert "Chain has not run yet" in result.stderr
-    assert "flowc run chain.flow" in result.stderr
+    assert "chain.flow`" in result.stderr
+
+
+def test_follow_shows_events_as_they_come_until_the_run_ends(tmp_path, monkeypatch):
+    with Run(tmp_path, PLAN) as run, ThreadPoolExecutor(1) as pool:
+        run.start_broker()
+        process = run.start_log()
+        source = run.source("shop")
+        source.publish("Placed", wire_batch(PLAN, "Placed", [{"k": "first"}]))
+        flowc = command_on(run.state)
+        seen = []
+        monkeypatch.setattr("click.echo", lambda text, **_: seen.append(text))
+        following = pool.submit(flowc, "log", "--follow")
+        until(lambda: len(seen) == 1, "the first event")
+        source.publish("Placed", wire_batch(PLAN, "Placed", [{"k": "second"}]))
+        until(lambda: len(seen) == 2, "the second event")
+        source.close()
+        assert stop(process) == 0
+        following.result()
+    assert [line.split()[2:] for line in seen[:2]] == [
+        ["Placed", "first", "from", "shop"],
+        ["Placed", "second", "from", "shop"],
+    ]
+    assert seen[2:] == ["the run has ended"]
+
+
+def test_a_file_that_can_not_be_read_or_names_no_system(tmp_path):
+    result = CliRunner().invoke(main, ["log", str(tmp_path / "none.flow")])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "can't read" in result.stderr
+    empty = tmp_path / "empty.flow"
+    empty.write_text("", encoding="utf-8")
+    result = CliRunner().invoke(main, ["log", str(empty)])
+    assert result.exit_code == 1
+    assert "system" in result.stderr
 
 
 def test_follow_needs_a_run(flowc):
     assert "nothing runs" in flowc("log", "--follow", exit_code=2).stderr
 
 
-def test_a_damaged_journal_is_named(tmp_path, monkeypatch):
+def test_a_damaged_journal_is_named(tmp_path):
     state = chain(tmp_path)
     segment = state.journal / "0000000000.seg"
     data = bytearray(segment.read_bytes())
@@ -156,6 +191,6 @@ def test_a_damaged_journal_is_named(tmp_path, monkeypatch):
     data[at] ^= 1
     data[at - 400] ^= 1
     segment.write_bytes(data)
-    flowc = command_on(state, monkeypatch)
+    flowc = command_on(state)
     result = flowc("log", exit_code=3)
     assert "the journal is damaged: 0000000000.seg at byte" in result.stderr

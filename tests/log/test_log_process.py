@@ -179,12 +179,12 @@ def test_after_kill_9_the_file_is_brought_up_to_the_journal(tmp_path, monkeypatc
         process.wait()
         monkeypatch.setattr("flowc_engine.limits.LOG_LOCK_WAIT_MS", 200)
         with pytest.raises(LogUnavailableError, match="held by"):
-            query(run.state, PLAN, "FROM Placed")
+            query(run.state, "FROM Placed")
         source.publish("Placed", batch(100, 50))
         source.close()
         broker.kill()
         broker.wait()
-    answer = query(run.state, PLAN, "SELECT count(*) AS n FROM Placed")
+    answer = query(run.state, "SELECT count(*) AS n FROM Placed")
     assert answer.current
     assert answer.table.to_pylist() == [{"n": 150}]
 
@@ -196,12 +196,17 @@ def test_sigterm_saves_all_that_the_broker_has(tmp_path, monkeypatch):
         monkeypatch.setattr("flowc_engine.limits.LOG_LOCK_WAIT_MS", 50)
         with pytest.raises(LogHeldError), hold_log(run.state.log_file):
             pass
-        with open_log(run.state, PLAN) as log:
+        with open_log(run.state) as log:
             assert log.live
         source = run.source()
         source.publish("Placed", batch(0, 100))
         source.close()
+        log = run.ask()
+        assert log.query("SELECT 1").current
         assert stop(process) == 0
+        with pytest.raises(LogUnavailableError, match="has ended"):
+            log.query("SELECT 1")
+        log.close()
         with duckdb.connect(str(run.state.log_file), read_only=True) as con:
             assert con.execute("SELECT count(*) FROM Placed").fetchall() == [(100,)]
 

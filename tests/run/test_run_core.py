@@ -258,6 +258,8 @@ def test_first_interrupt_drains_and_the_log_is_waited_for() -> None:
     assert (LOG, signal.SIGTERM) in world.kills
     assert (BROKER, signal.SIGTERM) not in world.kills
     world.exit(LOG)
+    assert (BROKER, signal.SIGTERM) not in world.kills
+    world.look()  # what the log process said last
     assert (BROKER, signal.SIGTERM) in world.kills
     world.exit(WARM)
     world.exit(BROKER)

@@ -111,7 +111,7 @@ def test_the_summary_adds_replicas_up_and_json_has_at_least_what_the_table_shows
         ["Ship", "1,000", "2,000", "0", "3", "1", "0", "stopped"],
     ]
     assert "4,000 events in 2.0 s, 4,000/s while it grew; the log ends at 4,000" in text
-    assert "2,000 events are in the journal and not yet in DuckDB" in text
+    assert "2,000 events in the journal and not yet in DuckDB" in text
     data = json.loads(summary.to_json())
     assert data["format_version"] == "1.0"
     assert data["services"][0]["reason"] == "exit code 10\nImportError: no app"

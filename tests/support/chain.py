@@ -26,6 +26,7 @@ def chain(root: Path) -> StateDir:
     """0 and 1 are Placed; 0 leads to Paid 2, and that to Shipped 3 and 4; 4 is parked."""
     made = StateDir(root, "Chain")
     made.create()
+    made.plan_file.write_text(PLAN.to_json(), encoding="utf-8")
     journal = JournalBuilder(made.journal, PLAN)
     journal.emit("Placed", {"k": "a"}, {"k": "b", "_time": TIME_US + 10_000_000}, source="shop")
     caused = {"_root": 0, "_cause": 0, "_time": TIME_US + 5_000}

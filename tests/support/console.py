@@ -55,11 +55,11 @@ def run(command: Command, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run a command; only flowc's own are known."""
     program, *arguments = shlex.split(command.line)
     assert program == "flowc", command.line
-    return flowc(*arguments, cwd=cwd)
+    return flowc(*arguments, cwd=cwd, timeout_s=300)
 
 
 def shows(output: str, shown: list[str]) -> bool:
-    """Whether `shown` is what came out. A line `…` stands for any lines, `…` in a line for anything."""
+    """Whether `shown` came out. A line `…` stands for any lines, `…` in a line for anything."""
     pattern = "".join(_line_pattern(line) for line in shown if line)
     text = "".join(f"{line.rstrip()}\n" for line in output.splitlines() if line.strip())
     return re.fullmatch(pattern, text) is not None

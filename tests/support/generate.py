@@ -24,11 +24,12 @@ FIELDS = (
 )
 
 
-def generate(services: int, files: int = 1, seed: int = 0) -> dict[str, str]:
+def generate(services: int, files: int = 1, seed: int = 0, rings: int = 0) -> dict[str, str]:
     """Texts by path; `main.flow` is the main file, and imports the others.
 
     Each service reads one to three events of services before it (so there is no cycle) or an
-    external event, and emits one or two of its own. What nobody reads in the end is exported.
+    external event, and emits one or two of its own. What nobody reads in the end is exported. With `rings`,
+    that many pairs of services are added that keep each other going (FLW301).
     """
     random = Random(seed)
     parts = [_Part(index) for index in range(files)]
@@ -58,7 +59,18 @@ def generate(services: int, files: int = 1, seed: int = 0) -> dict[str, str]:
         scope[event] = "exported " if not scope[event] else scope[event]
     for event, part in home.items():
         part.events.append(_event(event, scope[event], part.index, random))
+    for number in range(rings):
+        _ring(parts[number % files], number)
     return {_path(part): _text(part, files) for part in parts}
+
+
+def _ring(part: _Part, number: int) -> None:
+    asked, answered = f"Ring{number}Asked", f"Ring{number}Answered"
+    part.events += [f"event {name} key order_id {{ order_id: uuid }}" for name in (asked, answered)]
+    part.services += [
+        f"  service Ask{number} {{ on Source0Seen | {answered} -> {asked}? }}",
+        f"  service Answer{number} {{ on {asked} -> {answered} }}",
+    ]
 
 
 def _path(part: _Part) -> str:

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import flowc_dsl
 from lark import Lark
 from lark.lexer import PatternStr
 from lark.parsers.lalr_analysis import LALR_Analyzer, Reduce, Shift
+
+import flowc_dsl
 
 SYNTAX = Path(flowc_dsl.__file__).parent / "syntax"
 GRAMMAR, TABLE = SYNTAX / "flow.lark", SYNTAX / "table.json"

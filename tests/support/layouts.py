@@ -1,13 +1,13 @@
-"""Programs as tokens, any layout of them, and equality of what they mean. For the laws of the formatter."""
+"""Programs of every construct in any layout, and equality of what they mean."""
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from typing import Any
 
-from flowc_dsl.source import Span
 from hypothesis import strategies as st
+
+from flowc_dsl.source import Span
 
 NAMES = ("Alpha", "Beta", "GammaHappened", "DeltaHasReallyHappenedAfterAll", "e5")
 FIELDS = ("order_id", "at", "key", "sku", "on", "event", "a_rather_long_name_of_a_field")
@@ -111,7 +111,9 @@ clauses = words(
     maybe("ordered", "by", field),
     maybe("idempotent", maybe("by", field)),
     maybe("within", duration),
-    maybe("retry", number, maybe("backoff", duration, maybe("to", duration)), maybe("then", "park")),
+    maybe(
+        "retry", number, maybe("backoff", duration, maybe("to", duration)), maybe("then", "park")
+    ),
     maybe("replay", "skip"),
     maybe("delivery", "latest"),
     maybe("takes", "lognormal", "(", "20ms", ",", "5ms", ")"),
@@ -204,11 +206,15 @@ test = words(
 declaration = st.one_of(
     event, service, enum, struct, library, context, expect, rules, scenario, test
 )
-program = words("system", name, some(words("import", '"a.flow"'), most=1), some(declaration, most=5))
+program = words(
+    "system", name, some(words("import", '"a.flow"'), most=1), some(declaration, most=5)
+)
 
 TIGHT = frozenset("{}()<>[],:|&?*=")
 spaces = st.sampled_from((" ", " ", "  ", "\n", "\n", "\n\n\n", "\t", "\r\n", " \n "))
-comments = st.sampled_from(("// why", "/// doc of it", "//", "// { \" -> ", "//  two  spaces", "////"))
+comments = st.sampled_from(
+    ("// why", "/// doc of it", "//", '// { " -> ', "//  two  spaces", "////")
+)
 
 
 @st.composite
@@ -230,11 +236,11 @@ def any_layout(draw: st.DrawFn, tokens: st.SearchStrategy[Words] = program) -> s
 
 
 def without_places(value: Any) -> Any:
-    """A value of the tree or the model as plain data, without the places of its parts in the text."""
+    """A value of the tree or the model as plain data, without places in the text."""
     if isinstance(value, Span):
         return None
-    if dataclasses.is_dataclass(value):
-        parts = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    if hasattr(type(value), "__match_args__"):
+        parts = {name: getattr(value, name) for name in type(value).__match_args__}
         parts = {k: v for k, v in parts.items() if k not in ("start", "end", "span")}
         if type(value).__name__ == "Later":
             parts["text"] = bare(parts["text"])

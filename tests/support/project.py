@@ -1,209 +1,136 @@
-"""A tiny project on disk, run by the real `flowc` with real processes, and watched from outside."""
+"""A project in a folder: a broker, service processes with code of the test's, and what they made."""
 
 from __future__ import annotations
 
-import json
-import os
-import signal
 import subprocess
 import sys
 import textwrap
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import TracebackType
 
-import duckdb
-import psutil
+import pyarrow as pa
+from support.broker import DEADLINE_S, BrokerProcess, expect, wait_for
 
+from flowc_dsl.plan import Plan
 from flowc_engine.bus import wire
-from flowc_engine.bus.client import Client
-from flowc_engine.state import StateDir, broker_endpoint
-
-FLOWC = Path(sys.executable).with_name("flowc")
-DEADLINE_S = 60
-FLOW = """
-system Tiny
-external event Placed key k { k: string  n: int }
-event Paid key k { k: string  n: int }
-service Pay { run python "app.pay" on Placed -> Paid }
-service Ship { run python "app.ship" on Paid }
-"""
-PAY = """
-from flowc.events import Paid
-
-def on_placed(event):
-    return Paid(k=event.k, n=event.n)
-"""
-SHIP = """
-def on_paid(event):
-    pass
-"""
-FEED = """
-import time
-from flowc.events import Placed
-
-def feed(count, pause_every=0, pause_s=0.05):
-    for n in range(count):
-        if pause_every and n % pause_every == 0:
-            time.sleep(pause_s)
-        yield Placed(k=f"k{n % 7}", n=n)
-"""
+from flowc_engine.journal.reader import JournalReader, Read
+from flowc_engine.schema import wire_schema
 
 
 class Project:
-    """`Placed` → Pay → `Paid` → Ship, in a folder; each part can be written anew."""
+    """`code` is written to modules of these names; `start` starts replicas; all is ended at exit."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.state = StateDir(root, "Tiny")
-        (root / "app").mkdir(parents=True)
-        self.write("main.flow", FLOW)
-        self.write("app/pay.py", PAY)
-        self.write("app/ship.py", SHIP)
-        self.write("app/feed.py", FEED)
-        self.write("flow.toml", "")
+    def __init__(self, folder: Path, plan: Plan, **code: str) -> None:
+        self.folder, self.plan = folder, plan
+        self.broker = BrokerProcess(folder, plan)
+        self.broker.start()
+        self.processes: dict[tuple[str, int], subprocess.Popen[bytes]] = {}
+        for name, text in code.items():
+            self.write(name, text)
 
-    def write(self, path: str, text: str) -> None:
-        (self.root / path).write_text(textwrap.dedent(text))
+    def write(self, name: str, text: str) -> None:
+        (self.folder / f"{name}.py").write_text(textwrap.dedent(text))
 
-    def feed(self, count: int, **args: float) -> None:
-        """Have a source of `count` events."""
-        values = ", ".join(f"{name} = {value}" for name, value in {"count": count, **args}.items())
-        self.write(
-            "flow.toml", f'[sources.feed]\npython = "app.feed:feed"\nargs = {{ {values} }}\n'
-        )
+    def start(self, service: str, slot: int = 0) -> subprocess.Popen[bytes]:
+        return self._popen("flowc.host", (service, slot), "--service", service, "--slot", str(slot))
 
-    # ---- running
+    def start_source(self, name: str, target: str, *more: str) -> subprocess.Popen[bytes]:
+        return self._popen("flowc.source", (name, 0), "--name", name, "--target", target, *more)
 
-    def flowc(self, *args: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """A command, to its end."""
-        return subprocess.run(
-            [FLOWC, *args],
-            cwd=self.root,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE_S,
-            check=False,
-        )
+    def _popen(self, module: str, key: tuple[str, int], *args: str) -> subprocess.Popen[bytes]:
+        options = ["--plan", self.folder / "plan.json", "--root", self.folder]
+        with self.log_path(*key).open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-m", module, *args, *options, "--broker", self.broker.endpoint],
+                stderr=log,
+            )
+        self.processes[key] = process
+        return process
 
-    def summary(self, *args: str) -> dict[str, Any]:
-        """`flowc run --until-idle --json`; it must end well."""
-        done = self.flowc("run", "main.flow", "--until-idle", "--json", *args)
-        assert done.returncode == 0, done.stderr + self.logs()
-        return json.loads(done.stdout)
+    def log_path(self, name: str, slot: int = 0) -> Path:
+        return self.folder / f"{name}.{slot}.log"
 
-    @contextmanager
-    def up(self, *args: str) -> Iterator[subprocess.Popen[str]]:
-        """A run in the background; it is killed at the end if it is still up."""
-        process = subprocess.Popen(
-            [FLOWC, "run", "main.flow", *args],
-            cwd=self.root,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.kill()
-            process.communicate()
+    def log(self, name: str, slot: int = 0) -> str:
+        return self.log_path(name, slot).read_text()
 
-    def finish(self, process: subprocess.Popen[str]) -> tuple[str, str]:
-        """What it writes until it ends."""
-        return process.communicate(timeout=DEADLINE_S)
+    def wait_exit(self, name: str, slot: int = 0) -> int:
+        return self.processes[name, slot].wait(DEADLINE_S)
 
-    # ---- watching
+    def kill(self, name: str, slot: int = 0) -> None:
+        process = self.processes.pop((name, slot))
+        process.kill()
+        process.wait(DEADLINE_S)
 
-    def status(self) -> wire.Status | None:
-        """What the broker says, if it answers."""
-        sockets = self.state.sockets()
-        if sockets is None or not (sockets / "broker.sock").exists():
-            return None
-        hello = wire.Hello("control", "test", 0, f"{time.monotonic_ns()}", "", os.getpid())
-        with Client(broker_endpoint(sockets), hello) as client:
-            client.send(wire.StatusRequest())
-            got = client.receive(500)
-            return got[0] if got is not None and isinstance(got[0], wire.Status) else None
+    def publish(self, *columns: tuple[str, dict[str, list]], name: str = "test") -> None:
+        """Make events durable: `(event, {field: values})`, with all partitions 0."""
+        with self.broker.hello("source", name) as client:
+            opened, _ = expect(client, wire.Opened)
+            seq = opened.seq
+            for event, values in columns:
+                rows = len(next(iter(values.values())))
+                body = self.body(event, values)
+                client.send(wire.Publish(name, opened.epoch, seq, [wire.Batch(event, rows)]), [body])
+                seq += rows
+            expect(client, wire.Published, lambda m: m.seq == seq)
 
-    def wait_offset(self, offset: int) -> None:
-        """Until the log has as many events."""
-        until(
-            f"offset {offset}",
-            lambda: (status := self.status()) is not None and status.offset >= offset,
-            self.logs,
-        )
+    def body(self, event: str, values: dict[str, list]) -> bytes:
+        schema = wire_schema(self.plan, event)
+        rows = len(next(iter(values.values())))
+        more = {"_time": [1_700_000_000_000_000] * rows, "_cause": [None] * rows,
+                "_root": [None] * rows, "_partition": [0] * rows}  # fmt: skip
+        arrays = [pa.array((values | more)[f.name], f.type) for f in schema]
+        return pa.record_batch(arrays, schema=schema).serialize().to_pybytes()
 
-    def wait_ready(self) -> None:
-        """Until every service is ready."""
+    def wait_idle(self) -> wire.Status:
+        return wait_for("all is handled", self._idle)
 
-        def ready() -> bool:
-            status = self.status()
-            return status is not None and all(slot.ready for slot in status.slots)
+    def _idle(self) -> wire.Status | None:
+        for (name, slot), process in self.processes.items():
+            assert process.poll() in (None, 0), f"{name} ended:\n{self.log(name, slot)}"
+        status = self.broker.status()
+        running = [s for s in status.slots if (s.service, s.slot) in self.processes]
+        done = all(s.ready and s.lag == 0 and s.deferred == 0 for s in running)
+        return status if done else None
 
-        until("all services ready", ready, self.logs)
-
-    def pids(self, process: subprocess.Popen[str]) -> dict[str, int]:
-        """The processes of a run, by the stem of the file that they log to."""
-        found = {}
-        for child in psutil.Process(process.pid).children(recursive=True):
-            try:
-                found[Path(os.readlink(f"/proc/{child.pid}/fd/2")).stem] = child.pid
-            except OSError:
-                continue  # it has ended meanwhile
+    def events(self, *names: str) -> list[dict]:
+        """All durable events of these types, in offset order."""
+        found = []
+        for read in self._records():
+            offset = read.header.first_offset
+            for batch, body in zip(read.entry.batches, read.bodies, strict=True):
+                if batch.event in names:
+                    schema = wire_schema(self.plan, batch.event)
+                    rows = pa.ipc.read_record_batch(pa.py_buffer(body), schema).to_pylist()
+                    marks = ({"_offset": offset + i, "_event": batch.event} for i in range(len(rows)))
+                    found += [row | mark for row, mark in zip(rows, marks, strict=True)]
+                offset += batch.rows
         return found
 
-    def logs(self) -> str:
-        """All that the processes wrote."""
-        return "".join(f"--- {p.name}\n{p.read_text()}" for p in self.state.logs.glob("*.log"))
+    def parked(self) -> list[wire.Parked]:
+        """What was parked, in order."""
+        return [p for read in self._records() for p in getattr(read.entry, "parked", [])]
 
-    # ---- results
+    def _records(self) -> list[Read]:
+        with self.broker.hello("log", "log") as client:
+            end, _ = expect(client, wire.Durable)
+        reader = JournalReader(self.folder / "journal")
+        try:
+            return list(reader.read(0, 0, end.segment, end.position, 1 << 40))
+        finally:
+            reader.close()
 
-    def sql(self, query: str) -> list[tuple[Any, ...]]:
-        """Rows of the log, when no run is up."""
-        with duckdb.connect(str(self.state.log_file), read_only=True) as connection:
-            return connection.execute(query).fetchall()
+    def __enter__(self) -> Project:
+        return self
 
-    def assert_complete(self, count: int) -> None:
-        """Every event of the source and every one that it caused is there once, in order per
-        key."""
-        for event in ("Placed", "Paid"):
-            found = self.sql(f"SELECT count(*), count(DISTINCT n), min(n), max(n) FROM {event}")
-            assert found == [(count, count, 0, count - 1)], f"{event}: {found}"
-            jumps = self.sql(
-                f"SELECT n FROM (SELECT n, lag(n) OVER (PARTITION BY k ORDER BY _offset) AS before "
-                f"FROM {event}) WHERE n <= before"
-            )
-            assert jumps == []
-
-
-def until(what: str, done: Callable[[], bool], said: Callable[[], str] = str) -> None:
-    """Poll until `done`."""
-    end = time.monotonic() + DEADLINE_S
-    while time.monotonic() < end:
-        if done():
-            return
-        time.sleep(0.01)
-    raise AssertionError(f"not within {DEADLINE_S} s: {what}\n{said()}")
-
-
-def gone(pids: dict[str, int]) -> bool:
-    """Whether none of the processes lives."""
-    return not any(_lives(pid) for pid in pids.values())
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def interrupt(process: subprocess.Popen[str]) -> None:
-    """Ctrl-C."""
-    process.send_signal(signal.SIGINT)
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for process in self.processes.values():
+            process.terminate()
+        for process in self.processes.values():
+            process.wait(DEADLINE_S)
+        if self.broker.process is not None:
+            self.broker.kill()

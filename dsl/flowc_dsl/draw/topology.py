@@ -8,7 +8,7 @@ wrong with the system: a name that does not exist becomes a node that is marked 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Literal
 
@@ -189,7 +189,8 @@ class _Builder:
 
 def _timer(handler: Handler) -> str:
     """`every 5s` or `after 15m`, also of a handler that has a name."""
-    return handler_label(replace(handler, name=None)).partition(" of ")[0]
+    bare = Handler(handler.kind, handler.span, handler.triggers, period_ms=handler.period_ms)
+    return handler_label(bare).partition(" of ")[0]
 
 
 def _output_label(timer: str, output: Output) -> str:

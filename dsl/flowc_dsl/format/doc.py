@@ -1,7 +1,7 @@
 """Documents: text that knows where it may break, after Wadler's "A prettier printer".
 
-A group is printed on one line if it fits, else every `Line` directly in it becomes a new line. A hard
-line, and a comment, break every group around them.
+A group is printed on one line if it fits, else every `Line` directly in it becomes a new line. A
+hard line, and a comment, break every group around them.
 """
 
 from __future__ import annotations

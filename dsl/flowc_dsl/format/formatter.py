@@ -9,7 +9,7 @@ from flowc_dsl.syntax.parser import parse
 from flowc_dsl.syntax.tree import Tree
 
 
-class BrokenText(ValueError):
+class BrokenTextError(ValueError):
     """The text has syntax errors; they are in `tree.faults`. It is not formatted."""
 
     def __init__(self, tree: Tree) -> None:
@@ -18,14 +18,14 @@ class BrokenText(ValueError):
 
 
 def format_text(text: str, path: str = "main.flow") -> str:
-    """The canonical layout of a text. Raises `BrokenText` if it has syntax errors.
+    """The canonical layout of a text. Raises `BrokenTextError` if it has syntax errors.
 
     Every token and every comment of the text is in the answer, in the same order, but for commas
     between the pairs of an object. This is proven of each answer before it is given.
     """
     tree = parse(Source(path, text))
     if tree.faults:
-        raise BrokenText(tree)
+        raise BrokenTextError(tree)
     pieces, root = nodes_of(tree)
     answer = layout(root, pieces)
     after, _ = nodes_of(parse(Source(path, answer)))

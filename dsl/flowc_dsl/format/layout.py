@@ -1,14 +1,13 @@
 """What breaks where, for each construct.
 
-A block stays on one line if it was on one line and fits; else each of its items has a line. Anything
-else goes on one line if it fits, and breaks at its clauses, `|` and commas if not. Empty lines between
-items are kept, one at most; a declaration of several lines has one on either side.
+A block stays on one line if it was on one line and fits; else each of its items has a line.
+Anything else goes on one line if it fits, and breaks at its clauses, `|` and commas if not. Empty
+lines between items are kept, one at most; a declaration of several lines has one on either side.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from flowc_dsl.format.doc import (
     INDENT_CHARS,
@@ -18,6 +17,7 @@ from flowc_dsl.format.doc import (
     Line,
     Nest,
     group,
+    must_break,
     render,
     row,
 )
@@ -39,12 +39,14 @@ BLOCKS = {
 HANDLERS = frozenset({"On", "Join", "Every", "After"})
 LEAD_CLAUSES = frozenset({"Emits", "Alias"})  # at the head of the clauses, they join the first line
 CLAUSES = LEAD_CLAUSES | frozenset(
-    "Reads Ordered Idempotent Within Retry Replay Delivery Takes".split()
+    ("Reads", "Ordered", "Idempotent", "Within", "Retry", "Replay", "Delivery", "Takes")
 )
 LITERALS = frozenset({"ObjectValue", "ListValue"})
 UNBROKEN = frozenset({"Stub", "Then"})  # they break within their literals only
-BREAK_BEFORE_NODES = frozenset("Version Key Retain Rate Deprecated Within By Backoff".split())
-BREAK_BEFORE = frozenset("| & owner unless because until".split())
+BREAK_BEFORE_NODES = frozenset(
+    ("Version", "Key", "Retain", "Rate", "Deprecated", "Within", "By", "Backoff")
+)
+BREAK_BEFORE = frozenset(("|", "&", "owner", "unless", "because", "until"))
 NO_SPACE_BEFORE = frozenset(",:?)>]*(<")
 NO_SPACE_AFTER = frozenset("(<[")
 
@@ -102,10 +104,8 @@ class _Layout:
         blank = blank or (apart and attached == len(piece.remarks))
         return out + ("\n\n" if blank else "\n") + " " * indent
 
-    def remarks(
-        self, at: int, indent: int, *, first: bool, apart_from: int | None = None
-    ) -> str:
-        """The comments before a piece, each on its line unless it stands behind the piece before."""
+    def remarks(self, at: int, indent: int, *, first: bool, apart_from: int | None = None) -> str:
+        """The comments before a piece, each on its line unless it ends the line before."""
         out = []
         for number, remark in enumerate(self.pieces[at].remarks):
             if not remark.own_line and number == 0:
@@ -175,7 +175,7 @@ class _Layout:
                 parts.append(Comment(f"  {remark.text}"))
                 continue
             blank = remark.blank and not (first and number == 0)
-            parts += [Hard(blank), Comment(remark.text)]
+            parts += []
         if not last:
             parts.append(Hard(piece.blank and not (first and not piece.remarks)))
         return row(parts)
@@ -184,7 +184,9 @@ class _Layout:
         """Triggers and outputs, then the clauses: all on one line, or a line for each clause."""
         clauses = [child for child in node.children if child.rule in CLAUSES]
         last = clauses[0].first - 1 if clauses else node.last
-        parts: list[Doc] = [group(self.inline(node, node.first, last))]
+        triggers = self.inline(node, node.first, last)
+        parts: list[Doc] = [group(triggers)]
+        lead = Hard() if must_break(triggers) else Line(" ")
         loose = False
         for clause in clauses:
             text = group(Nest(self.inline(clause, clause.first, clause.last)))
@@ -192,7 +194,7 @@ class _Layout:
             if loose:
                 parts += [self.gap(clause.first, Line(ITEM_GAP)), text]
             else:
-                parts.append(group(self.gap(clause.first, Line(" ")), text))
+                parts.append(group(self.gap(clause.first, lead), text))
         return group(Nest(row(parts)))
 
     def list(self, node: Node) -> Doc:
@@ -208,7 +210,7 @@ class _Layout:
         return group("[", Nest(row(body)), self.gap(node.last, Line("")), "]")
 
     def inline(self, node: Node, first: int, last: int) -> Doc:
-        """The pieces from first to last of a node, with the node's children laid out by themselves."""
+        """The pieces from first to last of a node, with its children laid out by themselves."""
         children = {child.first: child for child in node.children}
         parts: list[Doc] = []
         at = first
@@ -225,7 +227,7 @@ class _Layout:
         return row(parts)
 
     def child(self, child: Node) -> Doc:
-        """A part of a line; a literal with lines of its own is not indented with the line's rest."""
+        """A part of a line; the lines of a literal are not indented with the line's rest."""
         if child.rule in LITERALS:
             return Nest(self.node(child), -1)
         return self.inline(child, child.first, child.last)
@@ -243,7 +245,7 @@ class _Layout:
         return Line(" ") if breaks else " "
 
     def gap(self, at: int, normal: Doc) -> Doc:
-        """The normal separator before a piece, or the comments that stand there, each ending a line."""
+        """The normal separator before a piece, or the comments that stand there, a line each."""
         remarks = self.pieces[at].remarks
         if not remarks:
             return normal

@@ -1,9 +1,9 @@
-"""The tokens of a tree, each with the comments before it, and the tree's nodes as ranges of them."""
+"""The tokens of a tree, each with the comments before it, and its nodes as ranges of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from flowc_dsl.syntax import tree as t
 
@@ -98,11 +98,10 @@ def _objects(nodes: Iterable[t.Node]) -> Iterator[t.ObjectValue]:
 
 def _children(node: t.Node) -> list[t.Node]:
     found: list[t.Node] = []
-    for field in fields(node):
-        value = getattr(node, field.name)
+    for name in node.__match_args__:
+        value = getattr(node, name)
         for part in value if isinstance(value, tuple) else (value,):
-            if isinstance(part, t.Node):
-                found.append(part)
+            found += [part] if isinstance(part, t.Node) else []
     return sorted(found, key=lambda part: part.start)
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from flowc_dsl.diagnostics.diagnostic import Label, Level
 from flowc_dsl.graph import FlowGraph, HandlerNode
 from flowc_dsl.model import Event, Ref
+from flowc_dsl.record import Record
 from flowc_dsl.rules.registry import Finding, Report, rule
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(Record):
     """A handler that needs the events of `trigger` keyed by `field`."""
 
     node: HandlerNode
@@ -42,8 +41,7 @@ def _demands(graph: FlowGraph) -> Iterator[Demand]:
                 yield Demand(node, ref, None, None, how)
 
 
-@dataclass(frozen=True, slots=True)
-class OtherKey:
+class OtherKey(Record):
     demand: Demand
     event: Event
     key: Ref
@@ -71,8 +69,7 @@ def other_key(graph: FlowGraph) -> Iterator[Finding]:
             yield OtherKey(demand, event, event.key)
 
 
-@dataclass(frozen=True, slots=True)
-class NoKey:
+class NoKey(Record):
     demand: Demand
 
     def report(self) -> Report:

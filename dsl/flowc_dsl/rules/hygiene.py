@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
 from flowc_dsl.diagnostics.diagnostic import Diagnostic, Level
 from flowc_dsl.model import Exemption, Law, Ref, System
+from flowc_dsl.record import Record
 from flowc_dsl.rules.registry import (
     NOT_JUDGED,
     PLANNED,
@@ -29,8 +29,7 @@ MATCHES_NOTHING = declare(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Weak:
+class Weak(Record):
     exemption: Exemption
     fault: Literal["no reason", "expired"]
     back: int  # findings that it no longer exempts
@@ -54,8 +53,7 @@ class Weak:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class UselessExemption:
+class UselessExemption(Record):
     exemption: Exemption
     possible: bool
 
@@ -70,8 +68,7 @@ class UselessExemption:
         return Report(message, self.exemption.span, "no effect", help=help_, subjects=(subject,))
 
 
-@dataclass(frozen=True, slots=True)
-class UnknownCode:
+class UnknownCode(Record):
     ref: Ref
     candidate: str | None
 
@@ -86,8 +83,7 @@ class UnknownCode:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class EmptyLaw:
+class EmptyLaw(Record):
     law: Law
     ref: Ref
 
@@ -129,7 +125,9 @@ def _unusable(exemption: Exemption) -> Diagnostic:
     code = exemption.code.name
     if code in declared_rules() or code.startswith("FLW0"):
         return MATCHES_NOTHING.diagnostic(UselessExemption(exemption, possible=False))
-    candidate = nearest(code, [*declared_rules(), *PLANNED])
+    codes = [*declared_rules(), *PLANNED]
+    family = [known for known in codes if known[:4] == code[:4]]
+    candidate = nearest(code, family) or nearest(code, codes)
     return UNKNOWN_NAME.diagnostic(UnknownCode(exemption.code, candidate))
 
 
@@ -150,8 +148,7 @@ def empty_laws(system: System) -> Iterator[Diagnostic]:
                 yield MATCHES_NOTHING.diagnostic(EmptyLaw(law, ref))
 
 
-@dataclass(frozen=True, slots=True)
-class NotJudged:
+class NotJudged(Record):
     construct: str
     names: tuple[str, ...]
     first: Span

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from flowc_dsl.diagnostics.diagnostic import Label, Level
 from flowc_dsl.graph import FlowGraph, Use
 from flowc_dsl.model import Event, Literal_, Service, Store
+from flowc_dsl.record import Record
 from flowc_dsl.rules.registry import Finding, Report, rule
 from flowc_dsl.rules.wording import counted, quoted
 from flowc_dsl.source import Span
@@ -16,8 +16,7 @@ from flowc_dsl.source import Span
 _WORD = re.compile(r"\w+")
 
 
-@dataclass(frozen=True, slots=True)
-class SeveralEmitters:
+class SeveralEmitters(Record):
     event: Event
     first_uses: tuple[Use, ...]  # one a service
 
@@ -63,8 +62,7 @@ def several_emitters(graph: FlowGraph) -> Iterator[Finding]:
             yield SeveralEmitters(event, first_uses)
 
 
-@dataclass(frozen=True, slots=True)
-class SharedStore:
+class SharedStore(Record):
     store: Store
     owner: str
     intruder: str
@@ -102,8 +100,7 @@ def shared_store(graph: FlowGraph) -> Iterator[Finding]:
                 yield SharedStore(store, owner, service.name, ref.span, redeclared=False)
 
 
-@dataclass(frozen=True, slots=True)
-class NamesService:
+class NamesService(Record):
     named: Service
     service: str
     at: Span
@@ -171,8 +168,7 @@ def _inside(span: Span, text: str, at: int, word: str) -> Span:
     return Span(span.path, start, start + len(word))
 
 
-@dataclass(frozen=True, slots=True)
-class CommandHandlers:
+class CommandHandlers(Record):
     command: Event
     uses: tuple[Use, ...]
     sender: Use | None

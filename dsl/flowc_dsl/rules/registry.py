@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Protocol
 
 from flowc_dsl.diagnostics.diagnostic import LABELS_MAX, Diagnostic, Label, Level
 from flowc_dsl.graph import FlowGraph
+from flowc_dsl.record import Record
 from flowc_dsl.source import Span
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Record):
     """The prose of one finding; the rule adds its code and level."""
 
     message: str
@@ -34,8 +33,7 @@ class Finding(Protocol):
 Check = Callable[[FlowGraph], Iterator[Finding]]
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Record):
     code: str
     name: str
     level: Level
@@ -56,8 +54,7 @@ class Rule:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedRule:
+class CheckedRule(Record):
     """A rule over the graph, and the function that finds its faults."""
 
     rule: Rule
@@ -113,6 +110,7 @@ def _load() -> None:
 UNKNOWN_NAME = declare(
     "FLW207", "unknown-name", Level.ERROR, "a name is not declared; found while names are resolved"
 )
+UNREADABLE = declare("FLW008", "unreadable-file", Level.ERROR, "a file can't be read")
 NOT_JUDGED = declare(
     "FLW090", "not-judged-yet", Level.INFO, "a construct is kept, and no rule judges it yet"
 )

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from flowc_dsl.diagnostics.diagnostic import Label, Level
 from flowc_dsl.graph import EventNode, FlowGraph, HandlerNode, Node, Use
+from flowc_dsl.record import Record
 from flowc_dsl.rules.registry import Finding, Report, rule
 from flowc_dsl.source import Span
 
 
-@dataclass(frozen=True, slots=True)
-class Cycle:
+class Cycle(Record):
     nodes: tuple[Node, ...]  # begins and ends with the same event
     emit: Use  # the output that goes on to the second event
     next_read: Use
@@ -55,8 +54,7 @@ def _cycle(graph: FlowGraph, ring: tuple[Node, ...]) -> Cycle:
     return Cycle(nodes, emit, read)
 
 
-@dataclass(frozen=True, slots=True)
-class SelfTrigger:
+class SelfTrigger(Record):
     event: str
     handler: HandlerNode
     emit: Use

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TypeGuard
 
 from flowc_dsl.diagnostics.diagnostic import Label, Level
 from flowc_dsl.graph import EventNode, FlowGraph, HandlerNode, Node, Use
 from flowc_dsl.model import Event, Field, Service, System, TypeRef
+from flowc_dsl.record import Record
 from flowc_dsl.rules.registry import Finding, Report, rule
 from flowc_dsl.rules.wording import quoted
 from flowc_dsl.source import Span
 
 
-@dataclass(frozen=True, slots=True)
-class Unread:
+class Unread(Record):
     event: Event
     emit: Use | None  # None: it comes from outside
 
     def report(self) -> Report:
         event, emit = self.event, self.emit
         by = f"emitted by `{emit.service.name}`" if emit else "external"
+        out = ", declare it `exported` if it is read outside," if emit else ""
         return Report(
             f"{event.kind} `{event.name}` is {by}, and nobody reads it",
             event.span,
             "nobody reads it",
             (Label(emit.ref.span, f"emitted here, by `{emit.service.name}`"),) if emit else (),
-            help="read it in a service, declare it `exported` if it is read outside, or remove it",
+            help=f"read it in a service{out} or remove it",
             subjects=(event.name, *((emit.service.name,) if emit else ())),
             witness=(str(emit.node), event.name) if emit else (event.name,),
         )
@@ -43,8 +43,7 @@ def unread_event(graph: FlowGraph) -> Iterator[Finding]:
             yield Unread(event, emits[0] if emits else None)
 
 
-@dataclass(frozen=True, slots=True)
-class Unemitted:
+class Unemitted(Record):
     event: Event
     read: Use | None  # None: it is exported
 
@@ -74,8 +73,7 @@ def unemitted_event(graph: FlowGraph) -> Iterator[Finding]:
             yield Unemitted(event, reads[0] if reads else None)
 
 
-@dataclass(frozen=True, slots=True)
-class Unused:
+class Unused(Record):
     kind: str
     name: str
     span: Span
@@ -154,8 +152,7 @@ def _type_names(fields: tuple[Field, ...]) -> set[str]:
     return names
 
 
-@dataclass(frozen=True, slots=True)
-class NoTrigger:
+class NoTrigger(Record):
     service: Service
 
     def report(self) -> Report:
@@ -175,8 +172,7 @@ def no_trigger(graph: FlowGraph) -> Iterator[Finding]:
             yield NoTrigger(service)
 
 
-@dataclass(frozen=True, slots=True)
-class Unreachable:
+class Unreachable(Record):
     """A ring that only its own members start, and what hangs on it."""
 
     event: Event

@@ -12,7 +12,7 @@ Children = list[Any]
 Builder = Callable[[Children, int, int], Any]
 
 
-def _same(node: type[t.Node]) -> Builder:
+def _same(node: Callable[..., t.Node]) -> Builder:
     """The children are the node's fields, in order."""
     return lambda c, start, end: node(start, end, *c)
 
@@ -25,11 +25,11 @@ def _tuple(c: Children, _start: int, _end: int) -> tuple[Any, ...]:
     return tuple(c)
 
 
-def _leaf(node: type[t.Node]) -> Builder:
+def _leaf(node: Callable[[int, int, str], t.Node]) -> Builder:
     return lambda c, start, end: node(start, end, c[0])
 
 
-def _rest(node: type[t.Node], fixed: int) -> Builder:
+def _rest(node: Callable[..., t.Node], fixed: int) -> Builder:
     """The first `fixed` children are fields, the rest is one tuple, the last field."""
     return lambda c, start, end: node(start, end, *c[:fixed], tuple(c[fixed:]))
 

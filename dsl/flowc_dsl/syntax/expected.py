@@ -9,37 +9,37 @@ from flowc_dsl.syntax.table import Table
 
 SHOWN_MAX: Final = 5
 
-# A set of terminals that goes by one name where all of `marks` may stand.
-_GROUPS: Final[tuple[tuple[frozenset[str], frozenset[str], str], ...]] = tuple(
-    (frozenset(marks.split()), frozenset(members.split()), words)
-    for marks, members, words in (
+_DATA: Final = "ENUM TYPE LIBRARY EVENT COMMAND EXTERNAL EXPORTED INTERNAL SERVICE"
+
+# Name, what has to be possible for it to fit, and what it then stands for.
+_GROUPS: Final = tuple(
+    (words, frozenset(signs.split()), frozenset(members.split()))
+    for words, signs, members in (
         (
+            "a declaration",
             "SYSTEM IMPORT SCENARIO",
-            "SYSTEM IMPORT LIBRARY ENUM TYPE EVENT COMMAND EXTERNAL EXPORTED INTERNAL CONTEXT SERVICE "
-            "EXPECT RULES SCENARIO TEST",
-            "a declaration",
+            f"SYSTEM IMPORT CONTEXT EXPECT RULES SCENARIO TEST {_DATA}",
         ),
+        ("a declaration", "SERVICE EVENT ENUM", _DATA),
         (
-            "SERVICE EVENT ENUM",
-            "ENUM TYPE LIBRARY EVENT COMMAND EXTERNAL EXPORTED INTERNAL SERVICE",
-            "a declaration",
-        ),
-        (
+            "an item of a service",
             "RUN ON STORE",
             "RUN REPLICAS STATELESS STORE USES SEES ARGS ENV ON EVERY AFTER",
-            "an item of a service",
         ),
         (
+            "a clause of the handler",
             "READS WITHIN RETRY",
             "_ARROW AS READS ORDERED IDEMPOTENT WITHIN RETRY REPLAY DELIVERY TAKES",
-            "a clause of a handler",
         ),
-        ("STRING NUMBER LSQB", "STRING NUMBER DURATION FREQUENCY PERCENT DATE TRUE FALSE NULL NAME "
-         "LSQB LBRACE", "a value"),
-        ("KEY RETAIN", "VERSION KEY RETAIN FREQUENCY_WORD DEPRECATED", "a clause of the event"),
-        ("FORBID ALLOW", "FORBID REQUIRE LIMIT ALLOW", "a rule"),
-        ("LOAD CRASH", "LOAD CRASH PARTITION DUPLICATE CHECK", "a step of a scenario"),
-        ("GIVEN STUB", "GIVEN STUB THEN NEVER", "a step of a test"),
+        (
+            "a value",
+            "STRING NUMBER LSQB",
+            "STRING NUMBER DURATION FREQUENCY PERCENT DATE TRUE FALSE NULL NAME LSQB LBRACE",
+        ),
+        ("a clause of the event", "KEY RETAIN", "VERSION KEY RETAIN RATE DEPRECATED"),
+        ("a rule", "FORBID ALLOW", "FORBID REQUIRE LIMIT ALLOW"),
+        ("a step of the scenario", "LOAD CRASH", "LOAD CRASH PARTITION DUPLICATE CHECK"),
+        ("a step of the test", "GIVEN STUB", "GIVEN STUB THEN NEVER"),
     )
 )
 _WORDS: Final = {
@@ -58,21 +58,15 @@ _WORDS: Final = {
 
 
 def in_words(terminals: Collection[str], table: Table) -> tuple[str, ...]:
-    """Each kind of thing that may stand, groups first; a long list is cut, punctuation last."""
+    """Each kind of thing that may stand: groups first, punctuation last; a long list is cut."""
     rest = set(terminals) - {"ERROR", "$END"} or {"$END"}
     words: list[str] = []
-    for marks, members, name in _GROUPS:
-        if marks <= rest:
+    for name, signs, members in _GROUPS:
+        if signs <= rest:
             rest -= members
             words.append(name)
-    named = [_WORDS[t] for t in _WORDS if t in rest]
-    keywords = sorted(f"`{table.spelling[t]}`" for t in rest if t in table.keywords.values())
-    marks_left = sorted(
-        f"`{table.spelling[t]}`" for t in rest if t in table.spelling and t not in _KEYWORDS(table)
-    )
-    words = [*words, *named, *keywords, *marks_left]
+    words += [_WORDS[terminal] for terminal in _WORDS if terminal in rest]
+    spelt = [table.spelling[terminal] for terminal in rest if terminal in table.spelling]
+    spelt.sort(key=lambda word: (not word.isalpha(), word))
+    words += [f"`{word}`" for word in spelt]
     return tuple(words[:SHOWN_MAX])
-
-
-def _KEYWORDS(table: Table) -> Collection[str]:  # noqa: N802
-    return table.keywords.values()

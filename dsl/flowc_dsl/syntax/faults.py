@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from flowc_dsl import limits
 from flowc_dsl.diagnostics.diagnostic import Diagnostic, Edit, Label, Level
+from flowc_dsl.record import Record
 from flowc_dsl.source import Span
 
 
@@ -39,8 +39,7 @@ def error(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Unexpected:
+class Unexpected(Record):
     """A token where another is needed. `found` is its text, "" at the end of the file."""
 
     span: Span
@@ -62,8 +61,7 @@ class Unexpected:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class BadToken:
+class BadToken(Record):
     """A character, string, number or name that is none."""
 
     span: Span
@@ -74,8 +72,7 @@ class BadToken:
         return error("FLW002", self.message, self.span, help=self.hint)
 
 
-@dataclass(frozen=True, slots=True)
-class Unclosed:
+class Unclosed(Record):
     span: Span
     opener: str
     closer: str
@@ -89,12 +86,13 @@ class Unclosed:
             "opened here",
             related=(Label(self.before, f"`{self.closer}` expected before this"),),
             help=f"add `{self.closer}`",
-            edits=(Edit(Span(self.before.path, self.before.start, self.before.start), self.closer),),
+            edits=(
+                Edit(Span(self.before.path, self.before.start, self.before.start), self.closer),
+            ),
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Unmatched:
+class Unmatched(Record):
     span: Span
     closer: str
 
@@ -104,13 +102,12 @@ class Unmatched:
             f"`{self.closer}` closes nothing",
             self.span,
             "nothing is open here",
-            help=f"remove it, or add what it should close before it",
+            help="remove it, or add what it should close before it",
             edits=(Edit(self.span, ""),),
         )
 
 
-@dataclass(frozen=True, slots=True)
-class TooDeep:
+class TooDeep(Record):
     span: Span
 
     def diagnostic(self) -> Diagnostic:
@@ -122,22 +119,20 @@ class TooDeep:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class TooLarge:
+class TooLarge(Record):
     path: str
     size_bytes: int
 
     def diagnostic(self) -> Diagnostic:
         return error(
             "FLW005",
-            f"file `{self.path}` has {self.size_bytes:,} bytes, more than {limits.FILE_BYTES_MAX:,}",
+            f"`{self.path}` has {self.size_bytes:,} bytes, more than {limits.FILE_BYTES_MAX:,}",
             Span(self.path, 0, 0),
             help="split it, and `import` the parts",
         )
 
 
-@dataclass(frozen=True, slots=True)
-class NotUtf8:
+class NotUtf8(Record):
     span: Span
     byte: int
 

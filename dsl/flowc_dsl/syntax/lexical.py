@@ -75,7 +75,9 @@ def _bad_number(source: Source, text: str, start: int) -> BadToken:
         place = "rate is per" if "/" in text else "duration ends in"
         units = _UNITS[1:] if "/" in text else _UNITS
         names = ", ".join(f"`{'/' * ('/' in text)}{u}`" for u in units)
-        return BadToken(span, f"`{_short(text)}` has no unit `{_short(unit)}`", f"a {place} {names}")
+        return BadToken(
+            span, f"`{_short(text)}` has no unit `{_short(unit)}`", f"a {place} {names}"
+        )
     if re.fullmatch(r"-\d+(\.\d+)?(ms|[smhd]|%|/[smhd])", text):
         return BadToken(span, f"`{_short(text)}` is below 0", "write a number from 0 on")
     if re.fullmatch(r"-?0\d+(\.\d+)?", text):
@@ -83,7 +85,9 @@ def _bad_number(source: Source, text: str, start: int) -> BadToken:
     if re.fullmatch(r"\d{1,4}-\d{1,2}-\d{1,2}", text):
         return BadToken(span, f"`{_short(text)}` is no date", "write `2027-01-31`")
     return BadToken(
-        span, f"`{_short(text)}` is no number", "numbers are JSON's, and a name begins with a letter"
+        span,
+        f"`{_short(text)}` is no number",
+        "numbers are JSON's, and a name begins with a letter",
     )
 
 
@@ -129,6 +133,5 @@ def limit_nesting(source: Source, tokens: Tokens) -> list[SyntaxFault]:
             depth += 1
     if first is None:
         return []
-    for column in (tokens.kinds, tokens.texts, tokens.starts, tokens.ends):
-        column[:] = [column[index] for index in kept]  # type: ignore[index, assignment, list-item]  # each keeps its own type
+    tokens.keep(kept)
     return [TooDeep(first)]

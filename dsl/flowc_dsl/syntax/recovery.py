@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from typing import Any, Final
 
 from flowc_dsl import limits
@@ -65,7 +64,8 @@ class Recovery:
     # ---- soft tokens
 
     def soft(self, row: dict[str, int], at: int) -> int | None:
-        """The action for a token taken as something else: a keyword as a name, a bad number as a number."""
+        """The action for a token taken as something else: a keyword as a name, a bad number as a
+        number."""
         return self._soft_action(row, self.tokens.kinds[at], self.tokens.texts[at])
 
     def _soft_action(self, row: dict[str, int], kind: str, text: str) -> int | None:
@@ -131,7 +131,7 @@ class Recovery:
         if self._tries > limits.RECOVERIES_MAX:
             return self._give_up(states, values, starts, len(kinds) - 1)
         if kinds[at] == "JUNK":
-            self._delete(at)
+            self.tokens.delete(at)
             return at
         expected = self.expected(states)
         if kinds[at] == END:
@@ -143,16 +143,11 @@ class Recovery:
         if repair is None:
             return self._panic(states, values, starts, at)
         for _ in range(repair.drop):
-            self._delete(at)
+            self.tokens.delete(at)
         for offset, (kind, text) in enumerate(repair.insert):
             self.tokens.insert(at + offset, kind, text)
         self._quiet_until = at + len(repair.insert) + 1
         return at
-
-    def _delete(self, at: int) -> None:
-        tokens = self.tokens
-        for column in (tokens.kinds, tokens.texts, tokens.starts, tokens.ends):
-            del column[at]
 
     def _best(self, states: list[int], expected: set[str], at: int) -> Repair | None:
         best: tuple[int, int] | None = None
@@ -182,7 +177,9 @@ class Recovery:
         for rank, terminal in enumerate(_INSERTABLE):
             if terminal in expected:
                 word = spelling.get(terminal, "")
-                yield Repair(((terminal, word),), 0, 2 + rank, _missing(terminal, word), word or None)
+                yield Repair(
+                    ((terminal, word),), 0, 2 + rank, _missing(terminal, word), word or None
+                )
         for terminal in sorted(expected & set(self.table.keywords.values())):
             word = spelling[terminal]
             yield Repair(((terminal, word),), 0, 30, f"`{word}` is missing", word)
@@ -269,7 +266,8 @@ class Recovery:
     # ---- giving up
 
     def _panic(self, states: list[int], values: list[Any], starts: list[int], at: int) -> int:
-        """Cuts the stack back to a list that takes an ERROR and then the text from some token on."""
+        """Cuts the stack back to a list that takes an ERROR and then the text from some token
+        on."""
         lists = [i for i, state in enumerate(states) if self._takes_error(states, i)]
         kinds, texts = self.tokens.kinds, self.tokens.texts
         index, depth = at, 0
@@ -302,7 +300,8 @@ class Recovery:
         at: int,
         index: int,
     ) -> int:
-        """Drops the stack above `height`, and puts an ERROR in the place of the tokens up to `index`."""
+        """Drops the stack above `height`, and puts an ERROR in the place of the tokens up to
+        `index`."""
         first = starts[height] if height < len(starts) else self.tokens.starts[at]
         del states[height + 1 :], values[height:], starts[height:]
         tokens = self.tokens
@@ -311,9 +310,7 @@ class Recovery:
         self._quiet_until = index + 1 + QUIET
         return index
 
-    def _give_up(
-        self, states: list[int], values: list[Any], starts: list[int], at: int
-    ) -> int:
+    def _give_up(self, states: list[int], values: list[Any], starts: list[int], at: int) -> int:
         """Closes everything that is open, at the end of the file."""
         lists = [i for i, _ in enumerate(states) if self._takes_error(states, i)]
         closable = [i for i in lists if self._closes(states[: i + 1])]
@@ -324,6 +321,8 @@ class Recovery:
 
 
 def _similar(word: str, text: str) -> bool:
+    from difflib import SequenceMatcher  # noqa: PLC0415  # lazy: needed for faults alone
+
     return SequenceMatcher(None, word, text.lower()).ratio() >= 0.7
 
 

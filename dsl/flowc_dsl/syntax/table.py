@@ -1,4 +1,5 @@
-"""The parse table: computed from `flow.lark` ahead of time, because that takes longer than a check may."""
+"""The parse table: computed from `flow.lark` ahead of time, because that takes longer than a
+check may."""
 
 from __future__ import annotations
 
@@ -13,7 +14,9 @@ from typing import Final
 from flowc_dsl.syntax.build import BUILDERS, Builder
 
 ABSENT: Final = -1  # in `picks`: an option that is not there
-SPLICE: Final = 1000  # in `picks`: the child at index - SPLICE is a list, and its items are children
+SPLICE: Final = (
+    1000  # in `picks`: the child at index - SPLICE is a list, and its items are children
+)
 
 # Text that is no token at all becomes one of these, so that every fault is found by the parser.
 BAD_TOKENS: Final = (

@@ -1,4 +1,7 @@
-"""Text to tokens and comments. It never fails: what is no token becomes a `BAD_…` or `JUNK` token."""
+"""Text to tokens and comments.
+
+It never fails: what is no token becomes a `BAD_…` or `JUNK` token.
+"""
 
 from __future__ import annotations
 
@@ -36,6 +39,16 @@ class Tokens:
         self.texts.insert(index, text)
         self.starts.insert(index, at)
         self.ends.insert(index, at)
+
+    def keep(self, indexes: list[int]) -> None:
+        self.kinds[:] = [self.kinds[index] for index in indexes]
+        self.texts[:] = [self.texts[index] for index in indexes]
+        self.starts[:] = [self.starts[index] for index in indexes]
+        self.ends[:] = [self.ends[index] for index in indexes]
+
+    def delete(self, index: int) -> None:
+        for column in (self.kinds, self.texts, self.starts, self.ends):
+            del column[index]
 
     def end_before(self, index: int) -> int:
         return self.ends[index - 1] if index else 0

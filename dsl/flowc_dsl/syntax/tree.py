@@ -1,13 +1,14 @@
 """The syntax tree: what is written in one file, with the place of everything.
 
-A tree always comes back, also from broken text: an item that could not be understood is a `Broken`, and a
-name that is missing is a `Name` with an empty text. Nothing is judged here: clauses may be
-repeated or contradict each other.
+A tree always comes back, also from broken text: an item that could not be understood is a
+`Broken`, and a name that is missing is a `Name` with an empty text. Nothing is judged here:
+clauses may be repeated or contradict each other.
 
-Each node covers the code points `start` to `end` of the file (from its first token to its last; no comments
-around it). What the nodes leave out is in `Tree.tokens` (every token in order, as it is
-written) and `Tree.comments` (every comment, in order). Together with the spaces between them they are the text.
-A `///` comment documents the node that begins at the next token: `Tree.doc(node)`.
+Each node covers the code points `start` to `end` of the file (from its first token to its last;
+no comments around it). What the nodes leave out is in `Tree.tokens` (every token in order, as it
+is written) and `Tree.comments` (every comment, in order). Together with the spaces between them
+they are the text. A `///` comment documents the node that begins at the next token:
+`Tree.doc(node)`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from flowc_dsl.record import Record
 from flowc_dsl.source import Source, Span
 
 if TYPE_CHECKING:
@@ -41,13 +43,11 @@ class Comment(NamedTuple):
     doc: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Record):
     start: int
     end: int
 
 
-@dataclass(frozen=True, slots=True)
 class Broken(Node):
     """Text that was given up on."""
 
@@ -55,116 +55,108 @@ class Broken(Node):
 # ---- names and literals
 
 
-@dataclass(frozen=True, slots=True)
 class Name(Node):
     """A name as written; "" where it is missing. A quoted key of an object is one, too."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
 class Text(Node):
     """A string: `value` is what it means, escapes undone."""
 
     value: str
 
 
-@dataclass(frozen=True, slots=True)
 class Number(Node):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
 class Duration(Node):
     """`1.5s`"""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
 class Frequency(Node):
     """`500/s`"""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
 class Percent(Node):
     """`2%`"""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
 class Date(Node):
     """`2027-01-31`"""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
 class Constant(Node):
     """`true`, `false` or `null`."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
 class Word(Node):
     """A bare word as a value: a member of an enum."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
 class Pair(Node):
     key: Name
     value: Value
 
 
-@dataclass(frozen=True, slots=True)
 class ObjectValue(Node):
     """`{ sku: "A-1"  qty: 2 }`; commas between pairs are allowed."""
 
     pairs: tuple[Pair, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class ListValue(Node):
     items: tuple[Value, ...]
 
 
 Value = (
-    Text | Number | Duration | Frequency | Percent | Date | Constant | Word | ObjectValue | ListValue
+    Text
+    | Number
+    | Duration
+    | Frequency
+    | Percent
+    | Date
+    | Constant
+    | Word
+    | ObjectValue
+    | ListValue
 )
 
 
 # ---- declarations of data
 
 
-@dataclass(frozen=True, slots=True)
 class System(Node):
     name: Name
 
 
-@dataclass(frozen=True, slots=True)
 class Import(Node):
     path: Text
 
 
-@dataclass(frozen=True, slots=True)
 class Library(Node):
     name: Name
     path: Text
 
 
-@dataclass(frozen=True, slots=True)
 class Enum(Node):
     name: Name
     members: tuple[Name | Broken, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class Type(Node):
     """`list<Line>?` has `args`, `decimal(12,2)` has `bounds`."""
 
@@ -174,7 +166,6 @@ class Type(Node):
     optional: bool
 
 
-@dataclass(frozen=True, slots=True)
 class Field(Node):
     """`name: type @pii`; an annotation's name has no `@`, its span has."""
 
@@ -183,7 +174,6 @@ class Field(Node):
     annotations: tuple[Name, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class Struct(Node):
     """`type Line { … }`"""
 
@@ -191,29 +181,24 @@ class Struct(Node):
     fields: tuple[Field | Broken, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class Version(Node):
     """`v2`"""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
 class Key(Node):
     name: Name
 
 
-@dataclass(frozen=True, slots=True)
 class Retain(Node):
     duration: Duration
 
 
-@dataclass(frozen=True, slots=True)
 class Rate(Node):
     frequency: Frequency
 
 
-@dataclass(frozen=True, slots=True)
 class Deprecated(Node):
     pass
 
@@ -221,7 +206,6 @@ class Deprecated(Node):
 EventClause = Version | Key | Retain | Rate | Deprecated
 
 
-@dataclass(frozen=True, slots=True)
 class UpcastSet(Node):
     """`coupon = null`"""
 
@@ -229,7 +213,6 @@ class UpcastSet(Node):
     value: Value
 
 
-@dataclass(frozen=True, slots=True)
 class UpcastRename(Node):
     """`rename amount to total`"""
 
@@ -237,13 +220,11 @@ class UpcastRename(Node):
     new: Name
 
 
-@dataclass(frozen=True, slots=True)
 class Upcast(Node):
     version: Version
     steps: tuple[UpcastSet | UpcastRename | Broken, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class Event(Node):
     """`scope` is `external`, `exported`, `internal` or None; `kind` is `event` or `command`."""
 
@@ -257,55 +238,46 @@ class Event(Node):
 # ---- handlers
 
 
-@dataclass(frozen=True, slots=True)
 class Output(Node):
     name: Name
     many: Literal["one", "maybe", "any"]
     chance: Percent | None
 
 
-@dataclass(frozen=True, slots=True)
 class OneOf(Node):
     """`A | B?`"""
 
     outputs: tuple[Output, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class Emits(Node):
     """`-> A | B, C`"""
 
     groups: tuple[OneOf, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class Alias(Node):
     """`as NAME`"""
 
     name: Name
 
 
-@dataclass(frozen=True, slots=True)
 class Reads(Node):
     names: tuple[Name, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class Ordered(Node):
     by: Name
 
 
-@dataclass(frozen=True, slots=True)
 class Idempotent(Node):
     by: Name | None
 
 
-@dataclass(frozen=True, slots=True)
 class Within(Node):
     duration: Duration
 
 
-@dataclass(frozen=True, slots=True)
 class Backoff(Node):
     """`backoff 100ms to 2s`"""
 
@@ -313,7 +285,6 @@ class Backoff(Node):
     high: Duration | None
 
 
-@dataclass(frozen=True, slots=True)
 class Retry(Node):
     """`retry 5 backoff 100ms to 2s then park`"""
 
@@ -322,17 +293,14 @@ class Retry(Node):
     then: Name | None
 
 
-@dataclass(frozen=True, slots=True)
 class Replay(Node):
     what: Name
 
 
-@dataclass(frozen=True, slots=True)
 class Delivery(Node):
     what: Name
 
 
-@dataclass(frozen=True, slots=True)
 class Takes(Node):
     """`takes lognormal(20ms, 5ms)`"""
 
@@ -345,7 +313,6 @@ HandlerClause = (
 )
 
 
-@dataclass(frozen=True, slots=True)
 class On(Node):
     """`on A | B …`"""
 
@@ -353,7 +320,6 @@ class On(Node):
     clauses: tuple[HandlerClause, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class Join(Node):
     """`on X & Y by k …`"""
 
@@ -362,13 +328,11 @@ class Join(Node):
     clauses: tuple[HandlerClause, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class Every(Node):
     period: Duration
     clauses: tuple[HandlerClause, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class After(Node):
     """`after 15m of A unless B | C …`"""
 
@@ -381,7 +345,6 @@ class After(Node):
 # ---- services
 
 
-@dataclass(frozen=True, slots=True)
 class Run(Node):
     """`run exec "node app.js" speaks jsonl`"""
 
@@ -390,7 +353,6 @@ class Run(Node):
     speaks: Name | None
 
 
-@dataclass(frozen=True, slots=True)
 class Replicas(Node):
     """`replicas 2` or `replicas 1 to 4`"""
 
@@ -398,55 +360,45 @@ class Replicas(Node):
     high: Number | None
 
 
-@dataclass(frozen=True, slots=True)
 class Stateless(Node):
     pass
 
 
-@dataclass(frozen=True, slots=True)
 class StoreEngine(Node):
     name: Name
 
 
-@dataclass(frozen=True, slots=True)
 class StorePerPartition(Node):
     pass
 
 
-@dataclass(frozen=True, slots=True)
 class StorePath(Node):
     path: Text
 
 
-@dataclass(frozen=True, slots=True)
 class Store(Node):
     name: Name
     clauses: tuple[StoreEngine | StorePerPartition | StorePath, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class UseStore(Node):
     """`uses store NAME`"""
 
     name: Name
 
 
-@dataclass(frozen=True, slots=True)
 class Uses(Node):
     names: tuple[Name | UseStore, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class Sees(Node):
     what: Name
 
 
-@dataclass(frozen=True, slots=True)
 class Args(Node):
     value: ObjectValue
 
 
-@dataclass(frozen=True, slots=True)
 class Env(Node):
     value: ObjectValue
 
@@ -455,14 +407,12 @@ Handler = On | Join | Every | After
 ServiceItem = Run | Replicas | Stateless | Store | Uses | Sees | Args | Env | Handler | Broken
 
 
-@dataclass(frozen=True, slots=True)
 class Service(Node):
     name: Name
     owner: Text | None
     items: tuple[ServiceItem, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class Context(Node):
     name: Name
     owner: Text | None
@@ -472,12 +422,10 @@ class Context(Node):
 # ---- properties, rules, scenarios, tests
 
 
-@dataclass(frozen=True, slots=True)
 class By(Node):
     name: Name
 
 
-@dataclass(frozen=True, slots=True)
 class LeadsTo(Node):
     """`A leads to B | C within 1h by k`"""
 
@@ -486,7 +434,6 @@ class LeadsTo(Node):
     clauses: tuple[Within | By, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class AtMost(Node):
     """`at most 1 A by k`"""
 
@@ -495,7 +442,6 @@ class AtMost(Node):
     clauses: tuple[Within | By, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class NeverWith(Node):
     """`never A with B by k`"""
 
@@ -504,13 +450,11 @@ class NeverWith(Node):
     clauses: tuple[Within | By, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class Expect(Node):
     name: Name
     body: LeadsTo | AtMost | NeverWith
 
 
-@dataclass(frozen=True, slots=True)
 class Reach(Node):
     """`forbid A reaches B via V` or `require …`"""
 
@@ -520,13 +464,11 @@ class Reach(Node):
     via: Name | None
 
 
-@dataclass(frozen=True, slots=True)
 class Limit(Node):
     measure: Name
     bound: Number
 
 
-@dataclass(frozen=True, slots=True)
 class Allow(Node):
     """`allow CODE on NAME because "…" until DATE`"""
 
@@ -536,12 +478,10 @@ class Allow(Node):
     until: Date | None
 
 
-@dataclass(frozen=True, slots=True)
 class Rules(Node):
     laws: tuple[Reach | Limit | Allow | Broken, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class Timing(Node):
     """`every 3m`, `at 4m` or `for 30s`"""
 
@@ -549,14 +489,12 @@ class Timing(Node):
     duration: Duration
 
 
-@dataclass(frozen=True, slots=True)
 class Load(Node):
     event: Name
     frequency: Frequency
     length: Timing | None
 
 
-@dataclass(frozen=True, slots=True)
 class Outage(Node):
     """`crash X every 3m for 30s` or `partition X at 4m for 1m`"""
 
@@ -565,23 +503,19 @@ class Outage(Node):
     timings: tuple[Timing, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class Duplicate(Node):
     percent: Percent
 
 
-@dataclass(frozen=True, slots=True)
 class Check(Node):
     names: tuple[Name, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class Scenario(Node):
     name: Name
     steps: tuple[Load | Outage | Duplicate | Check | Broken, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class Sample(Node):
     """`A { reason: DECLINED }`"""
 
@@ -589,29 +523,24 @@ class Sample(Node):
     value: ObjectValue | None
 
 
-@dataclass(frozen=True, slots=True)
 class Given(Node):
     sample: Sample
 
 
-@dataclass(frozen=True, slots=True)
 class Stub(Node):
     service: Name
     samples: tuple[Sample, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class Then(Node):
     sample: Sample
     within: Within | None
 
 
-@dataclass(frozen=True, slots=True)
 class Never(Node):
     sample: Sample
 
 
-@dataclass(frozen=True, slots=True)
 class Test(Node):
     title: Text
     steps: tuple[Given | Stub | Then | Never | Broken, ...]
@@ -636,7 +565,10 @@ Item = (
 
 @dataclass(frozen=True)
 class Tree:
-    """One file. `faults` are the syntax errors; without any, no node is `Broken` or has a missing name."""
+    """One file.
+
+    `faults` are the syntax errors; without any, no node is `Broken` or has a missing name.
+    """
 
     source: Source
     items: tuple[Item, ...]

@@ -31,9 +31,9 @@ def main() -> int:
     )
     args = parser.parse_args()
 
-    from flowc_engine.process import die_with_parent  # noqa: PLC0415 - --help stays fast
+    from flowc_engine.process import die_with_parent, starter  # noqa: PLC0415 - --help stays fast
 
-    die_with_parent(os.getppid())
+    die_with_parent(starter())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
     os.umask(0o077)
     return serve(args.plan, args.state / "journal", args.listen)

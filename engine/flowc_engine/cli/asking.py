@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from flowc_dsl.diagnostics.width import Look
     from flowc_engine.log.query import FileLog, LiveLog
+    from flowc_engine.state import StateDir
 
 LIMIT_DEFAULT: Final = 1_000
 Format = Literal["table", "json", "csv"]
@@ -28,14 +29,31 @@ _ALL_OF = "SELECT * FROM "
 _CATCH_UP_NOTED = 200_000  # events; fewer are applied before anyone could read about it
 
 
+def _state_of(file: str) -> StateDir:
+    """Where the file's system keeps its state. Only the system's name is needed: a program that is
+    being changed, and has errors, can still be asked what it did."""
+    from flowc_dsl.compile import compile_program
+    from flowc_engine.cli.common import load_checked
+    from flowc_engine.loader import LoadError, load
+    from flowc_engine.state import StateDir
+
+    try:
+        program = load(Path(file))
+    except LoadError as error:
+        fail(f"can't read {error.filename}: {error.strerror}")
+    system = compile_program(program.files, program.main).system
+    if system is None:
+        load_checked(file)  # says what is wrong, and ends the process
+        fail(f"{file} names no system")
+    return StateDir(program.root, system.name)
+
+
 @contextmanager
 def asked_log(file: str) -> Iterator[tuple[str, LiveLog | FileLog]]:
     """The name of the file's system, and its log.
 
     What goes wrong, also in the `with`, ends the process with a message."""
-    from flowc_engine.cli.planned import plan_file
-
-    planned = plan_file(Path(file), skip_unsupported=True)
+    state = _state_of(file)
 
     import duckdb
 
@@ -47,8 +65,8 @@ def asked_log(file: str) -> Iterator[tuple[str, LiveLog | FileLog]]:
     from flowc_engine.log.tables import LogSchemaError
 
     try:
-        with open_log(planned.state, planned.plan, _note, _catching_up()) as log:
-            yield planned.plan.system, log
+        with open_log(state, _note, _catching_up()) as log:
+            yield state.system, log
     except BrokenPipeError:
         raise  # whoever reads our output has seen enough: click ends quietly
     except NoLogError as error:

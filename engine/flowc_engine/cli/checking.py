@@ -11,15 +11,14 @@ from traceback import extract_tb
 from typing import TYPE_CHECKING
 
 from flowc_dsl.check import Report, Summary, check_system
-from flowc_dsl.diagnostics.diagnostic import Diagnostic, Label, Level
+from flowc_dsl.diagnostics.diagnostic import Diagnostic, Label
 from flowc_dsl.diagnostics.rebase import rebased
-from flowc_dsl.rules.registry import INTERNAL_FAILURE
+from flowc_dsl.rules.registry import INTERNAL_FAILURE, UNREADABLE
 from flowc_dsl.source import Source, Span
 from flowc_engine.cli.common import ExitCode, shown_path
 
 if TYPE_CHECKING:
     from flowc_dsl.compile import Compilation
-
     from flowc_engine.loader import LoadedProgram
 
 STDIN = "<stdin>"
@@ -66,8 +65,13 @@ def check_texts(
         )
     except Exception as error:  # noqa: BLE001  # a fault of ours is a diagnostic too
         return _failed(shown, main, error)
-    code = ExitCode.FINDINGS if report.has_findings else ExitCode.CLEAN
-    return CheckedProgram(shown, report, code, compilation=compilation)
+    return CheckedProgram(shown, report, _exit_code(report), compilation=compilation)
+
+
+def _exit_code(report: Report) -> ExitCode:
+    if any(found.code == INTERNAL_FAILURE.code for found in report.diagnostics):
+        return ExitCode.FAILURE
+    return ExitCode.FINDINGS if report.has_findings else ExitCode.CLEAN
 
 
 def _rebased(report: Report, seen: Callable[[str], str]) -> Report:
@@ -85,13 +89,14 @@ def _seen_from_here(root: Path) -> Callable[[str], str]:
 
 def _unreadable(shown: str, error: OSError) -> CheckedProgram:
     reason = (error.strerror or type(error).__name__).lower()
+    path = shown_path(Path(os.fsdecode(error.filename))) if error.filename else shown
     found = Diagnostic(
-        code="FLW001",
-        level=Level.ERROR,
-        message=f"can't read `{shown}`: {reason}",
-        primary=Label(Span(shown, 0, 0)),
+        code=UNREADABLE.code,
+        level=UNREADABLE.level,
+        message=f"can't read `{path}`: {reason}",
+        primary=Label(Span(path, 0, 0)),
         help="name a file that exists and that you may read",
-        subjects=(shown,),
+        subjects=(path,),
     )
     return _only(shown, found, ExitCode.USAGE)
 

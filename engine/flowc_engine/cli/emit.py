@@ -11,7 +11,7 @@ import click
 
 from flowc_engine import limits
 from flowc_engine.cli.common import ExitCode, fail, shown_path
-from flowc_engine.cli.planned import Planned, plan_file
+from flowc_engine.cli.planned import Planned, plan_program
 
 if TYPE_CHECKING:
     from flowc_dsl.plan import Plan
@@ -39,7 +39,7 @@ def command(file: Path, event: str, text: str) -> None:
 
     Exit codes: 0 durable, 1 the program has errors, 2 an event that does not fit, 3 failure.
     """
-    planned = plan_file(file, skip_unsupported=True)
+    planned = plan_program(file, skip_unsupported=True)
     why = _why_not(planned.plan, event)
     if why is not None:
         fail(why)

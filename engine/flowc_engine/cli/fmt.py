@@ -7,16 +7,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import unified_diff
 from enum import Enum
+from errno import EINVAL
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from flowc_dsl.limits import FILE_BYTES_MAX
 from flowc_engine.cli.common import ColorChoice, ExitCode, color_option, fail, look_for
 
 if TYPE_CHECKING:
     from flowc_dsl.source import Source
-    from flowc_dsl.syntax.faults import SyntaxFault
+    from flowc_dsl.syntax.faults import Fault
 
 STDIN = "-"
 STDIN_NAME = "<stdin>"
@@ -90,7 +92,7 @@ def _files(paths: Sequence[str]) -> list[str]:
 
 def _format_file(path: Path, mode: Mode) -> Outcome:
     try:
-        data = path.read_bytes()
+        data = _read(path)
     except OSError as error:
         return _wrong(f"can't read {path}: {(error.strerror or str(error)).lower()}", mode)
     new = _formatted(str(path), data, mode)
@@ -110,8 +112,16 @@ def _format_file(path: Path, mode: Mode) -> Outcome:
     return Outcome.CHANGED
 
 
+def _read(path: Path) -> bytes:
+    """The file's bytes, or the first of them if it is larger than any program may be."""
+    if path.exists() and not path.is_file():
+        raise OSError(EINVAL, "it is no regular file")
+    with path.open("rb") as file:
+        return file.read(FILE_BYTES_MAX + 1)
+
+
 def _format_stdin(mode: Mode) -> Outcome:
-    data = sys.stdin.buffer.read()
+    data = sys.stdin.buffer.read(FILE_BYTES_MAX + 1)
     new = _formatted(STDIN_NAME, data, mode)
     if new is None:
         return Outcome.WRONG
@@ -126,20 +136,27 @@ def _format_stdin(mode: Mode) -> Outcome:
 
 def _formatted(path: str, data: bytes, mode: Mode) -> bytes | None:
     """The canonical text; None if it has faults, which are written to stderr."""
-    from flowc_dsl.format.formatter import BrokenText, format_text
-    from flowc_dsl.format.reading import source_of
+    from flowc_dsl.format.formatter import BrokenTextError, format_text
+    from flowc_dsl.lower.imports import decode
 
-    source, faults = source_of(path, data)
+    source, fault = decode(path, data)
+    faults: Sequence[Fault] = (fault,) if fault else ()
     if not faults:
         try:
             return format_text(source.text, path).encode()
-        except BrokenText as error:
+        except BrokenTextError as error:
             faults = error.tree.faults
+        except AssertionError as error:
+            fail(
+                f"flowc failed while it formatted {path}: {error}; the file is as it was, "
+                "please report it with this message",
+                ExitCode.FAILURE,
+            )
     _show_faults(source, faults, mode)
     return None
 
 
-def _show_faults(source: Source, faults: Sequence[SyntaxFault], mode: Mode) -> None:
+def _show_faults(source: Source, faults: Sequence[Fault], mode: Mode) -> None:
     from flowc_dsl.diagnostics.full import render_full
 
     found = [fault.diagnostic() for fault in faults]
@@ -154,9 +171,13 @@ def _show(path: str, old: bytes, new: bytes, mode: Mode) -> None:
         click.echo(look.show(path))
         return
     for line in _diff(path, old.decode(), new.decode()):
-        shown = look.show(line.rstrip("\n"))
+        bare = line.removesuffix("\n")
+        if sys.stdout.isatty():
+            bare = look.show(bare)
         colour = {"+": "32", "-": "31", "@": "36"}.get(line[0]) if look.color else None
-        click.echo(f"\x1b[{colour}m{shown}\x1b[0m" if colour else shown, color=True)
+        painted = f"\x1b[{colour}m{bare}\x1b[0m" if colour else bare
+        sys.stdout.buffer.write(f"{painted}\n".encode())  # a patch, byte for byte
+    sys.stdout.flush()
 
 
 def _diff(path: str, old: str, new: str) -> Iterator[str]:

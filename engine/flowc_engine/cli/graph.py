@@ -108,6 +108,7 @@ def _system(file: Path, color: ColorChoice) -> System:
     if errors:
         many = f"{len(errors)} error{'s' if len(errors) > 1 else ''}"
         click.echo(f"drawn although it has {many}: flowc check {file}", err=True)
+    assert checked.compilation.system is not None
     return checked.compilation.system
 
 

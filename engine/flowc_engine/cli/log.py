@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flowc_engine.cli.asking import LIMIT_DEFAULT, Format, asked_log, print_rows, print_stats
-from flowc_engine.cli.common import fail
+from flowc_engine.cli.common import fail, look_for
 
 if TYPE_CHECKING:
     from flowc_engine.log.query import FileLog, LiveLog
@@ -61,6 +61,7 @@ def _follow(log: LiveLog | FileLog) -> None:
 
     if not log.live:
         fail("nothing runs, so there is nothing to follow: start `flowc run`")
+    look = look_for(sys.stdout)
     newest = "SELECT coalesce(max(_offset), -1) FROM _events"
     begin = max(0, int(log.query(newest).table.column(0)[0].as_py()) + 1 - _FOLLOW_BEGIN)
     while True:
@@ -75,10 +76,10 @@ def _follow(log: LiveLog | FileLog) -> None:
             return
         for row in rows:
             begin = row["_offset"] + 1
-            key = "" if row["key"] is None else row["key"]
+            key = "" if row["key"] is None else look.show(row["key"])
             click.echo(
                 f"{row['_offset']:>10}  {iso(row['_time'])}  {row['event']}  {key}  "
-                f"from {row['_source']}"
+                f"from {look.show(row['_source'])}"
             )
         if len(rows) < _FOLLOW_ROWS:
             time.sleep(_FOLLOW_POLL_S)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flowc_engine.cli.common import ExitCode, fail, look_for, shown_path
-from flowc_engine.cli.planned import Planned, plan_file
+from flowc_engine.cli.planned import Planned, plan_program
 
 if TYPE_CHECKING:
     from flowc_engine.supervisor.driver import Screen
@@ -55,10 +55,9 @@ def command(
     Exit codes: 0 ended well, 1 the program has errors, 2 usage, 3 a service, a source, the broker
     or the log failed, 130 stopped by the second Ctrl-C.
     """
-    planned = plan_file(file, skip_unsupported=skip_unsupported)
-    if planned.warnings and not quiet:
-        count = f"{planned.warnings} warning" + ("s" if planned.warnings > 1 else "")
-        click.echo(f"{count}; see `flowc check {shown_path(file)}`", err=True)
+    planned = plan_program(file, skip_unsupported=skip_unsupported)
+    for note in () if quiet else planned.notes:
+        click.echo(note, err=True)
     from flowc_engine.supervisor.compat import PlanChangedError
     from flowc_engine.supervisor.holding import HeldError, clear, hold
 
@@ -68,7 +67,8 @@ def command(
                 clear(planned.state)
             summary = _run(planned, until_idle=until_idle, no_sources=no_sources, quiet=quiet)
     except (HeldError, PlanChangedError, ValueError) as error:
-        fail(str(error), ExitCode.FAILURE)
+        click.echo(f"error: {error}", err=True)
+        sys.exit(ExitCode.FAILURE)
     except OSError as error:
         fail(f"{planned.state.path}: {error.strerror or error}", ExitCode.FAILURE)
     _report(summary, planned, file, as_json=as_json)
@@ -118,7 +118,7 @@ def _report(summary: RunSummary, planned: Planned, file: Path, *, as_json: bool)
     for failure in summary.failures:
         click.echo(printable(f"error: {failure}"), err=True)
     if summary.failures:
-        click.echo(f"all that they wrote: {shown_path(planned.state.logs)}/", err=True)
+        click.echo(f"what they wrote is in {shown_path(planned.state.logs)}/", err=True)
     if not as_json and summary.offset:
         shown = shown_path(file)
         click.echo(f"next: `flowc log {shown}` shows the events, `flowc trace {shown} OFFSET`")

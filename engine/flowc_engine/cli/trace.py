@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
 from flowc_engine.cli.asking import asked_log
-from flowc_engine.cli.common import ExitCode, fail
+from flowc_engine.cli.common import ExitCode, fail, look_for
 
 if TYPE_CHECKING:
     from rich.text import Text
     from rich.tree import Tree
 
+    from flowc_dsl.diagnostics.width import Look
     from flowc_engine.log.trace import Node, Trace
 
 _EVENTS_DEFAULT = 1_000
@@ -52,18 +55,19 @@ def _print(found: Trace) -> None:
     from rich.console import Console
     from rich.tree import Tree
 
-    tree = Tree(_label(found.root, found.offset))
+    look = look_for(sys.stdout)
+    tree = Tree(_label(found.root, found.offset, look))
     waiting: list[tuple[Tree, Node]] = [(tree, found.root)]
     while waiting:
         branch, node = waiting.pop()
-        _add_parked(branch, node)
-        waiting += [(branch.add(_label(e, found.offset)), e) for e in node.effects]
+        _add_parked(branch, node, look)
+        waiting += [(branch.add(_label(e, found.offset, look)), e) for e in node.effects]
     Console(highlight=False, soft_wrap=True).print(tree)
     if found.cut:
         click.echo(f"the first {found.events} events; --limit shows more", err=True)
 
 
-def _label(node: Node, asked: int) -> Text:
+def _label(node: Node, asked: int, look: Look) -> Text:
     from rich.text import Text
 
     text = Text()
@@ -72,55 +76,46 @@ def _label(node: Node, asked: int) -> Text:
     if node.offset == asked:
         text.append(" (asked for)", style="dim")
     if node.key is not None:
-        text.append(f"  key {node.key}")
-    text.append(f"  from {node.source}")
+        text.append(f"  key {look.show(node.key)}")
+    text.append(f"  from {look.show(node.source)}")
     text.append(f"  +{node.after_ms:.1f} ms", style="dim")
     return text
 
 
-def _add_parked(branch: Tree, node: Node) -> None:
+def _add_parked(branch: Tree, node: Node, look: Look) -> None:
     from rich.text import Text
 
     for parked in node.parked:
         what = f"parked by {parked.service}.{parked.handler} after {parked.attempts} attempts"
-        branch.add(Text(f"{what}: {parked.error.splitlines()[0]}", style="red"))
+        why = parked.error.strip().splitlines() or ["no text"]
+        branch.add(Text(f"{what}: {look.show(why[0])}", style="red"))
 
 
 def _to_json(found: Trace) -> dict[str, object]:
     """All events of the tree in offset order: deep chains would be too deep as nested JSON."""
-    from flowc_engine.log.shown import iso
-
-    events: list[dict[str, object]] = []
-    waiting = [found.root]
-    while waiting:
-        node = waiting.pop()
-        waiting += node.effects
-        events.append(
-            {
-                "offset": node.offset,
-                "event": node.event,
-                "key": node.key,
-                "source": node.source,
-                "time": iso(node.time),
-                "after_ms": round(node.after_ms, 3),
-                "cause": node.cause,
-                "effects": [effect.offset for effect in node.effects],
-                "parked": [
-                    {
-                        "service": p.service,
-                        "handler": p.handler,
-                        "error": p.error,
-                        "attempts": p.attempts,
-                    }
-                    for p in node.parked
-                ],
-            }
-        )
-    events.sort(key=lambda event: str(event["offset"]).zfill(20))
+    nodes = [found.root]
+    for node in nodes:
+        nodes += node.effects
     return {
         "format_version": "1.0",
         "offset": found.offset,
         "root": found.root.offset,
         "truncated": found.cut,
-        "events": events,
+        "events": [_event(node) for node in sorted(nodes, key=lambda node: node.offset)],
+    }
+
+
+def _event(node: Node) -> dict[str, object]:
+    from flowc_engine.log.shown import iso
+
+    return {
+        "offset": node.offset,
+        "event": node.event,
+        "key": node.key,
+        "source": node.source,
+        "time": iso(node.time),
+        "after_ms": round(node.after_ms, 3),
+        "cause": node.cause,
+        "effects": [effect.offset for effect in node.effects],
+        "parked": [asdict(parked) for parked in node.parked],
     }

@@ -33,9 +33,9 @@ def main() -> int:
     parser.add_argument("--query", required=True, help="the endpoint to answer queries at")
     args = parser.parse_args()
 
-    from flowc_engine.process import die_with_parent  # noqa: PLC0415 - --help stays fast
+    from flowc_engine.process import die_with_parent, starter  # noqa: PLC0415 - --help stays fast
 
-    die_with_parent(os.getppid())
+    die_with_parent(starter())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
     os.umask(0o077)
     os.nice(_NICE)
@@ -47,7 +47,11 @@ def serve(args: argparse.Namespace) -> int:
     from flowc_engine.journal.reader import JournalRotError  # noqa: PLC0415
     from flowc_engine.log.follow import LogConflictError  # noqa: PLC0415
     from flowc_engine.log.process import BrokerRefusedError, note, run_log  # noqa: PLC0415
-    from flowc_engine.log.store import LogHeldError, hold_log  # noqa: PLC0415
+    from flowc_engine.log.store import (  # noqa: PLC0415
+        LogDamagedError,
+        LogHeldError,
+        hold_log,
+    )
     from flowc_engine.log.tables import LogSchemaError  # noqa: PLC0415
 
     try:
@@ -59,7 +63,7 @@ def serve(args: argparse.Namespace) -> int:
     except (LogConflictError, JournalRotError) as error:
         note(f"stopped: {error}")
         return EXIT_CONFLICT
-    except (LogHeldError, LogSchemaError, BrokerRefusedError) as error:
+    except (LogHeldError, LogDamagedError, LogSchemaError, BrokerRefusedError) as error:
         note(f"stopped: {error}")
         return EXIT_UNUSABLE
     return 0

@@ -37,20 +37,28 @@ class Follower:
 
     def check(self, durable: wire.Durable) -> None:
         """Raises `LogConflictError` if the journal does not lead from where the log is to
-        `durable`."""
+        `durable`. Segments that the log has whole may be gone."""
+        self.check_ahead(durable)
+        at = self._store.applied
+        segments = list_segments(self._journal)
+        if segments and segments[0] > at.segment:
+            first = read_first_header(self._journal, segments[0])
+            if (first.record, first.first_offset) == (at.record, at.offset):
+                self._store.applied = at._replace(segment=segments[0], position=0)
+                return
+            raise LogConflictError(
+                f"the journal begins at event {first.first_offset}, and the log ends before event "
+                f"{at.offset}: what is between is lost"
+            )
+
+    def check_ahead(self, durable: wire.Durable) -> None:
+        """Raises `LogConflictError` if the log has more than the journal."""
         at = self._store.applied
         if at.record > durable.record or at.offset > durable.offset:
             raise LogConflictError(
                 f"the log has {at.offset} events ({at.record} records), and the journal ends after "
                 f"{durable.offset} ({durable.record}): acknowledged data is missing from the "
                 "journal. Nothing was changed"
-            )
-        segments = list_segments(self._journal)
-        if segments and segments[0] > at.segment:
-            first = read_first_header(self._journal, segments[0])
-            raise LogConflictError(
-                f"the journal begins at event {first.first_offset}, and the log ends before event "
-                f"{at.offset}: what is between is lost"
             )
 
     def step(self, durable: wire.Durable) -> bool:

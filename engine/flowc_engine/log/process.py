@@ -120,7 +120,7 @@ class LogProcess:
         if not waiting and self._store is not None:
             self._apply_at = max(self._apply_at, time.monotonic() + limits.LOG_LINGER_MS / 1000)
         if self._follower is not None:
-            self._follower.check(durable)
+            self._follower.check_ahead(durable)
 
     def _behind(self) -> bool:
         """Whether the journal has something to apply."""

@@ -77,6 +77,11 @@ class LiveLog:
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         configure(self._socket)
+        # Without this, a log process that dies would be waited for until the time is up.
+        self._gone = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self._poller = zmq.Poller()
+        self._poller.register(self._socket, zmq.POLLIN)
+        self._poller.register(self._gone, zmq.POLLIN)
         self._socket.connect(endpoint)
         self._ids = itertools.count()
 
@@ -116,9 +121,12 @@ class LiveLog:
         self._socket.send(protocol.encode(request))
         deadline = time.monotonic() + timeout_ms / 1000
         while True:
-            left_ms = int((deadline - time.monotonic()) * 1000)
-            if left_ms <= 0 or not self._socket.poll(left_ms):
+            left_ms = max(0, int((deadline - time.monotonic()) * 1000))
+            ready = dict(self._poller.poll(left_ms))
+            if not ready:
                 raise LogUnavailableError(f"the log process did not answer in {timeout_ms} ms")
+            if self._socket not in ready:
+                raise LogUnavailableError("the log process has ended")
             head, *frames = self._socket.recv_multipart()
             reply = protocol.decode_reply(head)
             if reply.id != request.id:
@@ -129,6 +137,8 @@ class LiveLog:
 
     def close(self) -> None:
         """Drop the connection."""
+        self._socket.disable_monitor()
+        self._gone.close(linger=0)
         self._socket.close(linger=0)
         self._context.term()
 
@@ -200,9 +210,9 @@ class FileLog:
             self._store = None
 
 
-def query(state: StateDir, plan: Plan, sql: str, rows_max: int | None = None) -> LogAnswer:
+def query(state: StateDir, sql: str, rows_max: int | None = None) -> LogAnswer:
     """Ask once. Raises as `open_log` does, and `QueryError`."""
-    with open_log(state, plan) as log:
+    with open_log(state) as log:
         return log.query(sql, rows_max)
 
 
@@ -216,11 +226,10 @@ def _no_progress(_done: int, _all: int) -> None:
 
 @contextmanager
 def open_log(
-    state: StateDir, plan: Plan, note: Note = _quiet, progress: Progress = _no_progress
+    state: StateDir, note: Note = _quiet, progress: Progress = _no_progress
 ) -> Iterator[LiveLog | FileLog]:
-    """The log of a system.
+    """The log of a system. `note` hears of repairs.
 
-    `plan` is used if the state does not tell the plan that ran. `note` hears of repairs.
     Raises `NoLogError`, `LogUnavailableError`, and, of a log without a run: `LogConflictError`,
     `JournalRotError`, `LogSchemaError`, `LogHeldError`, `duckdb.Error`, `OSError`.
     """
@@ -231,8 +240,10 @@ def open_log(
         if live is not None:
             yield live
             return
+        stack.callback(os.umask, os.umask(0o077))  # DuckDB makes its files for all to read
+        plan = Plan.from_json(state.plan_file.read_text(encoding="utf-8"))
         stack.enter_context(hold_log(state.log_file))
-        log = FileLog(state, _plan_that_ran(state, plan), note, progress)
+        log = FileLog(state, plan, note, progress)
         stack.callback(log.close)
         log.open()
         yield log
@@ -271,13 +282,6 @@ def _hold_journal(state: StateDir) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
-
-
-def _plan_that_ran(state: StateDir, plan: Plan) -> Plan:
-    try:
-        return Plan.from_json(state.plan_file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return plan
 
 
 def _journal_end(journal: Path) -> wire.Durable:

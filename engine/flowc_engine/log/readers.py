@@ -61,6 +61,8 @@ class Readers:
             try:
                 return _run(con, sql, rows_max)
             except duckdb.Error as error:
+                if self._closed:
+                    raise _closed() from error
                 raise _explain(error, timeout_ms) from error
 
     @contextmanager
@@ -71,7 +73,7 @@ class Readers:
             raise QueryError("busy", "other queries take all connections; try again") from None
         if self._closed:
             self._free.put(con)
-            raise QueryError("unavailable", "the log is being opened; try again")
+            raise _closed()
         timer = Timer(timeout_ms / 1000, con.interrupt)
         timer.daemon = True
         timer.start()
@@ -153,12 +155,18 @@ def _end(con: duckdb.DuckDBPyConnection) -> None:
         return  # there was no transaction yet
 
 
+def _closed() -> QueryError:
+    return QueryError("unavailable", "the log was closed for a while; try again")
+
+
 def _explain(error: duckdb.Error, timeout_ms: int) -> QueryError:
     text = str(error)
     if isinstance(error, duckdb.InterruptException):
         return QueryError("timeout", f"stopped: it took over {timeout_ms / 1000:g} s, or too much")
     if is_damage(error):
         return QueryError("damaged", text)
+    if isinstance(error, duckdb.FatalException):  # a checkpoint failed; the file is sound
+        return _closed()
     return QueryError("sql", text)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -178,6 +179,7 @@ def open_store(file: Path, plan: Plan, journal_id: int) -> LogStore:
     Raises `LogDamagedError` for a file that is no log of this journal, `LogHeldError`,
     `LogSchemaError` when the plan and the tables differ, and `OSError` or `duckdb.Error` (disk).
     """
+    shutil.rmtree(_spill(file), ignore_errors=True)  # of a process that was killed
     if not file.exists():
         _create(file, plan, journal_id)
     con = _connect(file)
@@ -207,6 +209,10 @@ def quarantine(file: Path) -> Path:
     return aside
 
 
+def _spill(file: Path) -> Path:
+    return file.with_name("log.spill")
+
+
 def _connect(file: Path) -> duckdb.DuckDBPyConnection:
     # A checkpoint of DuckDB's own would stall a commit: they are ours to time.
     never = "1000GB"
@@ -215,7 +221,7 @@ def _connect(file: Path) -> duckdb.DuckDBPyConnection:
         config={
             "threads": 1,
             "memory_limit": f"{limits.LOG_MEMORY_MIB}MiB",
-            "temp_directory": str(file.with_suffix(".spill")),
+            "temp_directory": str(_spill(file)),
             "max_temp_directory_size": f"{limits.LOG_SPILL_MIB}MiB",
             "checkpoint_threshold": never,
             "auto_checkpoint_skip_wal_threshold": 10**15,

@@ -286,8 +286,8 @@ class RunCore:
             self._advance_drain(now_ms)
         if self.phase is Phase.CLOSING_LOG:
             self._advance_log(now_ms)
-        if self.phase is Phase.CLOSING_BROKER and not any(s.alive for s in self.children.values()):
-            self._finish(EXIT_FAILURE if self.failed else EXIT_CLEAN)
+        if self.phase is Phase.CLOSING_BROKER:
+            self._advance_broker(now_ms)
 
     def _stop_if_pointless(self, now_ms: int) -> None:
         hosts = list(self.of(Kind.HOST))
@@ -334,7 +334,16 @@ class RunCore:
             self._stop([log], limits.DRAIN_MS_MAX + limits.KILL_AFTER_MS, now_ms)
         if not (log.alive or log.pending):
             self.phase = Phase.CLOSING_BROKER
-            self._stop([self.children[BROKER]], limits.LOG_STALL_MS_MAX, now_ms)
+            self._fresh_status = False
+            self._deadline_ms = now_ms + limits.LAST_STATUS_MS_MAX
+
+    def _advance_broker(self, now_ms: int) -> None:
+        """It is asked once more, for the log process's last word, and then stopped."""
+        broker = self.children[BROKER]
+        if self._fresh_status or broker.life is not Life.UP or now_ms >= self._deadline_ms:
+            self._stop([broker], limits.LOG_STALL_MS_MAX, now_ms)
+        if not any(s.alive for s in self.children.values()):
+            self._finish(EXIT_FAILURE if self.failed else EXIT_CLEAN)
 
     def _stop(self, states: Iterable[ChildState], patience_ms: int, now_ms: int) -> None:
         """SIGTERM now, and SIGKILL when patience ends."""

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from operator import methodcaller
 from types import FrameType
 from typing import Protocol
 
@@ -36,6 +37,19 @@ class Screen(Protocol):
 
     def close(self) -> None:
         """The run is over."""
+
+
+class _NoScreen:
+    """Nobody watches any more."""
+
+    def say(self, say: sc.Say) -> None:
+        pass
+
+    def show(self, core: sc.RunCore, tally: Tally, uptime_ms: int) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
 
 
 class RunDriver:
@@ -72,7 +86,14 @@ class RunDriver:
         finally:
             self._processes.kill_all()
             self._client.close()
-            self._screen.close()
+            self._on_screen(lambda s: s.close())
+
+    def _on_screen(self, show: Callable[[Screen], None]) -> None:
+        """A terminal that is gone is no reason to stop."""
+        try:
+            show(self._screen)
+        except OSError:
+            self._screen = _NoScreen()
 
     def _wait(self, wake: int) -> None:
         poller = zmq.Poller()
@@ -112,7 +133,7 @@ class RunDriver:
             self.core.seen(status, now_ms)
             if self.core.draining and not status.draining:
                 self._client.send(wire.Drain())  # the first one met a broker that did not know us
-            self._screen.show(self.core, self.tally, now_ms - self._started_ms)
+            self._on_screen(lambda s: s.show(self.core, self.tally, self.uptime_ms))
 
     def _ask(self, now_ms: int) -> None:
         lost = self._asked_ms is not None and now_ms - self._asked_ms > _ANSWER_MS
@@ -132,7 +153,7 @@ class RunDriver:
                 case sc.SendDrain():
                     self._client.send(wire.Drain())
                 case sc.Say():
-                    self._screen.say(effect)
+                    self._on_screen(methodcaller("say", effect))
                 case sc.Finish():
                     self._code = effect.code
 

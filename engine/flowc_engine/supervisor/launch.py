@@ -20,6 +20,7 @@ from typing import IO, Any, Final
 
 from flowc_engine import limits
 from flowc_engine.config import SourceConfig
+from flowc_engine.process import STARTER_VARIABLE
 from flowc_engine.state import StateDir, broker_endpoint, query_endpoint
 from flowc_engine.supervisor.children import BROKER, LOG, WARM, WORKERS, Child, Exit, Kind
 
@@ -32,6 +33,13 @@ _HOPELESS: Final = {
     Kind.SOURCE: frozenset({2, 10, 11, 13}),
 }
 """Exit codes after which another start would end the same way."""
+
+
+_WARM_ENVIRONMENT: Final = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+}
+"""The warm parent forks, and must not have threads that libraries start when they are imported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +102,7 @@ class Processes:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 process_group=0,
+                env=_environment(child),
             )
         self._rest[child] = b""
         os.set_blocking(_stdout(self._own[child]).fileno(), False)
@@ -243,6 +252,11 @@ class Processes:
         if process.stdin is not None:
             with suppress(BrokenPipeError):  # what was not read by the dead
                 process.stdin.close()
+
+
+def _environment(child: Child) -> dict[str, str]:
+    own = _WARM_ENVIRONMENT if child == WARM else {}
+    return {**os.environ, **own, STARTER_VARIABLE: str(os.getpid())}
 
 
 def _stdout(process: subprocess.Popen[bytes]) -> IO[bytes]:

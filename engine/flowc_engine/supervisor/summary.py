@@ -91,8 +91,15 @@ def summarise(
         sources=sources,
         broker_restarts=sum(s.restarts.total for s in core.of(Kind.BROKER)),
         log_restarts=sum(s.restarts.total for s in core.of(Kind.LOG)),
-        failures=tuple(f"{s.child}: {s.reason}" for s in core.failed),
+        failures=tuple(f"{s.child} failed: {_in_short(s.reason)}" for s in core.failed),
     )
+
+
+def _in_short(reason: str) -> str:
+    """The first line, and the last that the process wrote: of a traceback, the error."""
+    first, _, rest = reason.partition("\n")
+    last = rest.rstrip().rpartition("\n")[2].strip()
+    return f"{first}: {last}" if last else first
 
 
 def _service(name: str, core: sc.RunCore, tally: Tally) -> ServiceSummary:
@@ -139,18 +146,22 @@ def write_summary(summary: RunSummary, stream: TextIO, *, color: bool) -> None:
 
 def _lines(summary: RunSummary) -> list[str]:
     lines = [
-        f"source {s.name}: {s.events:,} events, {s.state}"
-        + (f", {s.restarts} restarts" if s.restarts else "")
+        f"source {s.name}: {_count(s.events, 'event')}, {s.state}"
+        + (f", {_count(s.restarts, 'restart')}" if s.restarts else "")
         for s in summary.sources
     ]
     rate = f", {summary.events_per_s:,.0f}/s while it grew" if summary.events else ""
     lines.append(
-        f"{summary.events:,} events in {duration(summary.duration_ms)}{rate}; "
+        f"{_count(summary.events, 'event')} in {duration(summary.duration_ms)}{rate}; "
         f"the log ends at {summary.offset:,}"
     )
     behind = summary.offset - summary.in_log
     if behind > 0:
-        lines.append(f"{behind:,} events are in the journal and not yet in DuckDB")
+        lines.append(f"{_count(behind, 'event')} in the journal and not yet in DuckDB")
     restarts = (("broker", summary.broker_restarts), ("log process", summary.log_restarts))
-    lines += [f"the {name} was restarted {n} times" for name, n in restarts if n]
+    lines += [f"{name}: {_count(n, 'restart')}" for name, n in restarts if n]
     return lines
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}" + ("" if number == 1 else "s")

@@ -2,7 +2,7 @@
 
 Departures and ratings come from different emitters: each is in order, and nothing says which of
 the two is ahead. So each side waits for the other, and the result is the same whoever comes first.
-Once the other side has passed an hour, what still waits for it is let go, so the memory stays small.
+Once the other side has passed an hour, what still waits for it is let go: the memory stays small.
 """
 
 from __future__ import annotations

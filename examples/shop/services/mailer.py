@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from flowc import Context
 from shop_events import OrderCancelled, OrderShipped
+
+from flowc import Context
 
 
 def mail(event: OrderShipped | OrderCancelled) -> str:
@@ -16,4 +17,4 @@ def mail(event: OrderShipped | OrderCancelled) -> str:
 
 def notify(event: OrderShipped | OrderCancelled, ctx: Context) -> None:
     if not ctx.replaying:
-        ctx.log.info("mail %s: %s", ctx.offset, mail(event))
+        ctx.log.info("mail: %s", mail(event))

@@ -1,0 +1,146 @@
+"""Handlers: `on`, joins, `every` and `after`, with their clauses."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal, cast
+
+from flowc_dsl import limits
+from flowc_dsl.lower.clauses import once, option
+from flowc_dsl.lower.faults import Conflict, Repeated
+from flowc_dsl.lower.literals import duration_ms, fine_ms, fraction, whole
+from flowc_dsl.lower.work import Work, ref, refs
+from flowc_dsl.model import Handler, Output, Ref, Retry, Takes
+from flowc_dsl.source import Span
+from flowc_dsl.syntax import tree as t
+
+DISTRIBUTIONS: Final = {
+    "constant": 1,
+    "exponential": 1,
+    "uniform": 2,
+    "normal": 2,
+    "lognormal": 2,
+}
+
+
+def handler(work: Work, tree: t.Tree, node: t.Handler, service: str) -> Handler:
+    clauses = once(work, tree, node.clauses, f"a handler of service `{service}`")
+    common = _common(work, tree, clauses)
+    match node:
+        case t.On():
+            triggers = _distinct(work, tree, node.triggers, "an `on`")
+            return Handler("on", _over(tree, node.triggers), triggers, **common)
+        case t.Join():
+            triggers = _distinct(work, tree, node.triggers, "a join")
+            by = ref(tree, node.by) if node.by.text else None
+            return Handler("join", _over(tree, node.triggers), triggers, by=by, **common)
+        case t.Every():
+            period = duration_ms(work, tree, node.period)
+            return Handler("every", tree.span(node.period), period_ms=period, **common)
+        case t.After():
+            return Handler(
+                "after",
+                tree.span(node.event),
+                refs(tree, (node.event,)),
+                unless=_distinct(work, tree, node.unless, "an `unless`"),
+                period_ms=duration_ms(work, tree, node.delay),
+                **common,
+            )
+
+
+def _over(tree: t.Tree, names: tuple[t.Name, ...]) -> Span:
+    return Span(tree.source.path, names[0].start, names[-1].end)
+
+
+def _distinct(work: Work, tree: t.Tree, names: tuple[t.Name, ...], owner: str) -> tuple[Ref, ...]:
+    found: dict[str, Ref] = {}
+    for one in refs(tree, names):
+        first = found.setdefault(one.name, one)
+        if first is not one:
+            work.report(Repeated(one.span, f"`{one.name}`", owner, first.span))
+    return tuple(found.values())
+
+
+def _common(work: Work, tree: t.Tree, clauses: dict[Any, Any]) -> dict[str, Any]:
+    alias, reads = clauses.get(t.Alias), clauses.get(t.Reads)
+    ordered, idempotent = clauses.get(t.Ordered), clauses.get(t.Idempotent)
+    within, retry = clauses.get(t.Within), clauses.get(t.Retry)
+    replay, delivery = clauses.get(t.Replay), clauses.get(t.Delivery)
+    takes, emits = clauses.get(t.Takes), clauses.get(t.Emits)
+    found: dict[str, Any] = {}
+    if emits:
+        found["outputs"] = _outputs(work, tree, emits)
+    if alias and alias.name.text:
+        found["name"] = ref(tree, alias.name)
+    if reads:
+        found["reads"] = _distinct(work, tree, reads.names, "`reads`")
+    if ordered and ordered.by.text:
+        found["ordered_by"] = ref(tree, ordered.by)
+    if idempotent:
+        found["idempotent"] = True
+        found["idempotent_by"] = ref(tree, idempotent.by) if idempotent.by else None
+    if within:
+        found["within_ms"] = duration_ms(work, tree, within.duration)
+    if retry:
+        found["retry"] = _retry(work, tree, retry)
+    if replay:
+        found["replay"] = option(work, tree, replay.what, "replay", ("skip", "safe"))
+    if delivery:
+        found["delivery"] = option(work, tree, delivery.what, "delivery", ("latest", "all"))
+    if takes:
+        found["takes"] = _takes(work, tree, takes)
+    return found
+
+
+def _outputs(work: Work, tree: t.Tree, emits: t.Emits) -> tuple[tuple[Output, ...], ...]:
+    seen: dict[str, Span] = {}
+    groups: list[tuple[Output, ...]] = []
+    for group in emits.groups:
+        outputs: list[Output] = []
+        for node in group.outputs:
+            if not node.name.text:
+                continue
+            name = ref(tree, node.name)
+            if name.name in seen:
+                work.report(Repeated(name.span, f"`{name.name}`", "one `->`", seen[name.name]))
+                continue
+            seen[name.name] = name.span
+            chance = fraction(work, tree, node.chance) if node.chance else None
+            outputs.append(Output(name, node.many, chance))
+        _check_chances(work, tree, group, outputs)
+        if outputs:
+            groups.append(tuple(outputs))
+    return tuple(groups)
+
+
+def _check_chances(work: Work, tree: t.Tree, group: t.OneOf, outputs: list[Output]) -> None:
+    total = sum(output.chance or 0 for output in outputs)
+    if len(outputs) > 1 and total > 1.000_001:
+        message = f"the chances of these alternatives add up to {total * 100:g}%"
+        work.report(Conflict(tree.span(group), message, "make it 100% or less"))
+
+
+def _retry(work: Work, tree: t.Tree, node: t.Retry) -> Retry:
+    attempts = whole(work, tree, node.attempts, "attempts", 0, limits.RETRY_ATTEMPTS_MAX)
+    low, high = limits.BACKOFF_MIN_MS, limits.BACKOFF_MAX_MS
+    if node.backoff:
+        low = duration_ms(work, tree, node.backoff.low)
+        high = duration_ms(work, tree, node.backoff.high) if node.backoff.high else low
+        if high < low:
+            message = "the backoff ends below its beginning"
+            work.report(Conflict(tree.span(node.backoff), message, "write the smaller one first"))
+            high = low
+    then = "park"
+    if node.then:
+        then = option(work, tree, node.then, "then", ("park", "drop", "halt"))
+    kind = cast("Literal['park', 'drop', 'halt']", then)
+    return Retry(attempts, low, high, kind, tree.span(node))
+
+
+def _takes(work: Work, tree: t.Tree, node: t.Takes) -> Takes:
+    name = option(work, tree, node.distribution, "takes", tuple(DISTRIBUTIONS))
+    wanted = DISTRIBUTIONS[name]
+    if len(node.args) != wanted and name == node.distribution.text:
+        message = f"`{name}` takes {wanted} duration{'s' * (wanted > 1)}, not {len(node.args)}"
+        work.report(Conflict(tree.span(node), message))
+    args = tuple(fine_ms(work, tree, arg) for arg in node.args)
+    return Takes(name, args, tree.span(node))

@@ -1,0 +1,159 @@
+"""Pass 1: the files of the program. Bytes are decoded, text is parsed, imports are followed."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import Final
+
+from flowc_dsl import limits
+from flowc_dsl.lower.faults import (
+    ImportCycle,
+    ImportNotFound,
+    ImportOutside,
+    NoSystem,
+    OtherSystem,
+    Repeated,
+)
+from flowc_dsl.lower.work import Work, ref
+from flowc_dsl.rules.wording import nearest
+from flowc_dsl.source import Source, Span
+from flowc_dsl.syntax import parse
+from flowc_dsl.syntax import tree as t
+from flowc_dsl.syntax.build import unquoted
+from flowc_dsl.syntax.faults import Fault, NotUtf8, TooLarge
+
+_IMPORT: Final = re.compile(
+    r'//[^\n]*+|(?<!\w)import\b(?:[ \t\r\n]|//[^\n]*+)*+("(?:[^"\\\n]|\\[^\n])*")'
+    r'|"(?:[^"\\\n]|\\[^\n])*"'
+)
+_DRIVE: Final = re.compile(r"[A-Za-z]:")
+
+
+def imports_of(text: str) -> tuple[str, ...]:
+    """The paths that a file imports, as written. Much cheaper than a tree, and as good for any
+    text that parses."""
+    return tuple(unquoted(match[1]) for match in _IMPORT.finditer(text) if match[1])
+
+
+def resolve_import(importer: str, target: str) -> str | None:
+    """The path from the root; None for one that is absolute or leaves the root."""
+    if target.startswith(("/", "\\")) or _DRIVE.match(target):
+        return None
+    path = posixpath.normpath(posixpath.join(posixpath.dirname(importer), target))
+    return None if path == ".." or path.startswith("../") else path
+
+
+def decode(path: str, data: str | bytes) -> tuple[Source, Fault | None]:
+    """The text of a file; empty, with a fault, if it is too large or not UTF-8."""
+    if len(data) > limits.FILE_BYTES_MAX:
+        return Source(path, ""), TooLarge(path, len(data))
+    if isinstance(data, str):
+        size = len(data.encode(errors="replace"))
+        fault = TooLarge(path, size) if size > limits.FILE_BYTES_MAX else None
+        return Source(path, "" if fault else data), fault
+    try:
+        return Source(path, data.decode("utf-8-sig")), None
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode("utf-8-sig")
+        source = Source(path, data.decode("utf-8-sig", errors="replace"))
+        at = Span(path, len(before), len(before) + 1)
+        return source, NotUtf8(at, data[error.start])
+
+
+def load_files(work: Work) -> None:
+    if work.main not in work.given:
+        work.report(ImportNotFound(Span(work.main, 0, 0), work.main))
+        work.broken = True
+        return
+    _load(work, work.main)
+    _find_cycles(work)
+    _name_system(work)
+
+
+def _load(work: Work, main: str) -> None:
+    pending = [main]
+    while pending:
+        path = pending.pop()
+        if path in work.trees:
+            continue
+        work.file = path
+        source, fault = decode(path, work.given[path])
+        work.sources[path] = source
+        if fault is not None:
+            work.report(fault)
+            work.broken = True
+            work.trees[path] = t.Tree(source, (), ())
+            continue
+        tree = parse(source)
+        work.trees[path] = tree
+        work.faults += tree.faults
+        work.broken |= bool(tree.faults)
+        pending += reversed([p for _, p in _targets(tree) if p in work.given])
+        _check_imports(work, tree)
+
+
+def _targets(tree: t.Tree) -> list[tuple[t.Import, str]]:
+    """The imports that stay inside of the root, and where they lead."""
+    found = []
+    for item in tree.imports():
+        path = resolve_import(tree.source.path, item.path.value)
+        if path is not None and item.path.end > item.path.start:
+            found.append((item, path))
+    return found
+
+
+def _check_imports(work: Work, tree: t.Tree) -> None:
+    seen: dict[str, Span] = {}
+    for item in tree.imports():
+        span, written = tree.span(item.path), item.path.value
+        path = resolve_import(tree.source.path, written)
+        if item.path.end == item.path.start:
+            continue
+        if path is None:
+            absolute = written.startswith(("/", "\\")) or _DRIVE.match(written)
+            why = "is absolute" if absolute else "leaves the project's folder"
+            work.report(ImportOutside(span, written, why))
+        elif path not in work.given:
+            work.report(ImportNotFound(span, path, nearest(path, work.given)))
+            work.broken = True
+        elif path in seen:
+            work.report(Repeated(span, f'import "{written}"', "this file", seen[path]))
+        else:
+            seen[path] = span
+
+
+def _find_cycles(work: Work) -> None:
+    """Each import that leads back to a file which is being imported."""
+    edges = {path: _targets(tree) for path, tree in work.trees.items()}
+    done: set[str] = set()
+    path: list[str] = [work.main]
+    stack = [iter(edges[work.main])]
+    while stack:
+        for item, target in stack[-1]:
+            if target in path:
+                cycle = (*path[path.index(target) :], target)
+                tree = work.trees[path[-1]]
+                work.report(ImportCycle(tree.span(item.path), cycle))
+            elif target in edges and target not in done:
+                path.append(target)
+                stack.append(iter(edges[target]))
+                break
+        else:
+            stack.pop()
+            done.add(path.pop())
+
+
+def _name_system(work: Work) -> None:
+    for path, tree in work.trees.items():
+        found = [item for item in tree.items if isinstance(item, t.System) and item.name.text]
+        for again in found[1:]:
+            work.report(Repeated(tree.span(again), "`system`", "this file", tree.span(found[0])))
+        if path == work.main:
+            if found:
+                work.system = ref(tree, found[0].name)
+            elif not work.broken:
+                work.report(NoSystem(path, empty=not tree.items))
+        elif found and work.system is not None and found[0].name.text != work.system.name:
+            other = ref(tree, found[0].name)
+            work.report(OtherSystem(other.span, other.name, work.system.name, work.system.span))

@@ -1,0 +1,92 @@
+"""What the passes share: the files, what was found in them so far, and the faults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from flowc_dsl.model import (
+    Context,
+    Enum,
+    Event,
+    Exemption,
+    Later,
+    Law,
+    Library,
+    Ref,
+    Service,
+    Struct,
+)
+from flowc_dsl.source import Source, Span
+from flowc_dsl.syntax import tree as t
+from flowc_dsl.syntax.faults import Fault
+
+SCALAR_NAMES = frozenset(
+    {"string", "bool", "int", "float", "decimal", "uuid", "timestamp", "date", "duration", "bytes"}
+)
+BUILT_IN = SCALAR_NAMES | {"list", "map"}
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    kind: str  # event, command, type, enum, library, service, context, expectation, scenario
+    span: Span
+
+
+@dataclass(slots=True)
+class Work:
+    """`given` are the files as they came, `sources` and `trees` those of the program, main
+    first."""
+
+    given: Mapping[str, str | bytes]
+    main: str
+    sources: dict[str, Source] = field(default_factory=dict)
+    trees: dict[str, t.Tree] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+    broken: bool = False  # text was not understood: what is missing may stand in it
+    file: str = ""  # what a pass is at, for the report of its own failure
+
+    system: Ref | None = None
+    declared: dict[str, Declared] = field(default_factory=dict)
+    types: dict[str, Struct] = field(default_factory=dict)
+    enums: dict[str, Enum] = field(default_factory=dict)
+    events: dict[str, Event] = field(default_factory=dict)
+    libraries: dict[str, Library] = field(default_factory=dict)
+    contexts: dict[str, Context] = field(default_factory=dict)
+    services: dict[str, Service] = field(default_factory=dict)
+    laws: list[Law] = field(default_factory=list)
+    exemptions: list[Exemption] = field(default_factory=list)
+    later: list[Later] = field(default_factory=list)
+
+    def report(self, fault: Fault) -> None:
+        self.faults.append(fault)
+
+    def each_tree(self) -> Iterator[t.Tree]:
+        for path, tree in self.trees.items():
+            self.file = path
+            yield tree
+        self.file = ""
+
+    def each_item(self) -> Iterator[tuple[t.Tree, t.Context | None, t.Node]]:
+        """Every declaration with its file and the context that it stands in."""
+        for tree in self.each_tree():
+            for item in tree.items:
+                yield tree, None, item
+                if isinstance(item, t.Context):
+                    for member in item.members:
+                        yield tree, item, member
+
+    def owns(self, tree: t.Tree, name: t.Name) -> bool:
+        """Whether this place is the one that declares the name; a second declaration is left
+        out."""
+        found = self.declared.get(name.text)
+        return found is not None and found.span == tree.span(name)
+
+
+def ref(tree: t.Tree, name: t.Name) -> Ref:
+    return Ref(name.text, tree.span(name))
+
+
+def refs(tree: t.Tree, names: tuple[t.Name, ...]) -> tuple[Ref, ...]:
+    """Without those that are missing in broken text."""
+    return tuple(ref(tree, name) for name in names if name.text)

@@ -1,0 +1,182 @@
+"""From the model to the plan; and what a plan can't carry yet, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from flowc_dsl import limits
+from flowc_dsl.diagnostics.diagnostic import Diagnostic, Label, Level
+from flowc_dsl.model import Event, Field, Handler, Service, System, TypeRef
+from flowc_dsl.plan import (
+    EventPlan,
+    FieldPlan,
+    HandlerPlan,
+    OutputPlan,
+    Plan,
+    RetryPlan,
+    ServicePlan,
+    TypePlan,
+)
+from flowc_dsl.source import Span
+
+
+def make_plan(system: System) -> Plan:
+    """The plan of a system without errors. What `unsupported` names is left out of it."""
+    return Plan(
+        system=system.name,
+        events=tuple(_event(system, event) for event in system.events.values()),
+        services=tuple(
+            _service(service)
+            for service in system.services.values()
+            if service.run is None or service.run.kind != "exec"
+        ),
+        structs={s.name: _fields(system, s.fields) for s in system.types.values()},
+        enums={e.name: tuple(member.name for member in e.members) for e in system.enums.values()},
+        partitions=limits.PARTITIONS,
+    )
+
+
+def _event(system: System, event: Event) -> EventPlan:
+    return EventPlan(
+        name=event.name,
+        kind=event.kind,
+        version=event.version,
+        key=event.key.name if event.key else None,
+        fields=_fields(system, event.fields),
+        external=event.external,
+        exported=event.exported,
+        retain_ms=event.retain_ms,
+        doc=event.doc,
+    )
+
+
+def _fields(system: System, fields: tuple[Field, ...]) -> tuple[FieldPlan, ...]:
+    return tuple(FieldPlan(f.name, _type(system, f.type), f.pii, f.doc) for f in fields)
+
+
+def _type(system: System, type_: TypeRef) -> TypePlan:
+    if type_.name in system.types:
+        return TypePlan("struct", type_.optional, type_.name)
+    if type_.name in system.enums:
+        return TypePlan("enum", type_.optional, type_.name)
+    args = tuple(_type(system, arg) for arg in type_.args)
+    precision, scale = type_.precision or 0, type_.scale or 0
+    return TypePlan(type_.name, type_.optional, "", precision, scale, args)
+
+
+def _service(service: Service) -> ServicePlan:
+    python = service.run is not None and service.run.kind == "python"
+    return ServicePlan(
+        name=service.name,
+        run="python" if python else "mock",
+        target=service.run.target if service.run is not None and python else "",
+        handlers=tuple(_handler(h) for h in service.handlers if h.kind == "on"),
+        context=service.context or "",
+        replicas=service.replicas_min,
+        stateless=service.stateless,
+    )
+
+
+def _handler(handler: Handler) -> HandlerPlan:
+    retry = RetryPlan()
+    if handler.retry is not None:
+        found = handler.retry
+        retry = RetryPlan(found.attempts, found.backoff_min_ms, found.backoff_max_ms, found.then)
+    return HandlerPlan(
+        triggers=tuple(trigger.name for trigger in handler.triggers),
+        outputs=tuple(
+            tuple(OutputPlan(output.event.name, output.many) for output in group)
+            for group in handler.outputs
+        ),
+        name=handler.name.name if handler.name else "",
+        retry=retry,
+        within_ms=handler.within_ms,
+        delivery=handler.delivery,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """A construct that `flowc run` can't honour yet. `refuses` is False where it runs with less."""
+
+    construct: str
+    subject: str  # the service or event that has it
+    span: Span
+    text: str
+    refuses: bool = True
+
+    def diagnostic(self) -> Diagnostic:
+        """FLW091: an error where the run is refused, else an info."""
+        return Diagnostic(
+            "FLW091",
+            Level.ERROR if self.refuses else Level.INFO,
+            f"`{self.construct}` of `{self.subject}` is not run yet: {self.text}",
+            Label(self.span),
+            subjects=(self.subject,),
+        )
+
+
+def unsupported(system: System) -> list[Unsupported]:
+    """In the order of the text, services first."""
+    found = [one for service in system.services.values() for one in _of_service(system, service)]
+    found += [one for event in system.events.values() for one in _of_event(event)]
+    return found
+
+
+def _of_service(system: System, service: Service) -> Iterator[Unsupported]:
+    name, run = service.name, service.run
+    if run is None:
+        text = "it has no code; `run mock` plays its outputs"
+        yield Unsupported("service without run", name, service.span, text)
+    elif run.kind == "exec":
+        yield Unsupported("run exec", name, run.span, "only Python services run so far")
+    for store in service.stores:
+        text = "a service keeps its state in memory, and has it rebuilt from the log"
+        yield Unsupported("store", name, store.span, text)
+    for key, _, span in service.args:
+        yield Unsupported("args", name, span, f"`{key}` is not handed to the service yet")
+    if service.replicas_max > service.replicas_min:
+        low, high = service.replicas_min, service.replicas_max
+        text = f"it runs with {low}, and does not scale yet"
+        span = service.replicas_span or service.span
+        yield Unsupported(f"replicas {low} to {high}", name, span, text, refuses=False)
+    for handler in service.handlers:
+        yield from _of_handler(system, name, handler)
+
+
+def _of_handler(system: System, service: str, handler: Handler) -> Iterator[Unsupported]:
+    at = handler.span
+    if handler.kind != "on":
+        text = {
+            "join": "events are not joined yet",
+            "every": "there are no timers yet",
+            "after": "there are no deadlines yet",
+        }[handler.kind]
+        yield Unsupported(handler.kind, service, at, text)
+    if handler.within_ms is not None:
+        yield Unsupported("within", service, at, "it is not watched yet")
+    if handler.delivery == "latest":
+        yield Unsupported("delivery latest", service, at, "every event is delivered")
+    if handler.replay == "skip":
+        text = "when memory is rebuilt the handler is called with `replaying` set"
+        yield Unsupported("replay skip", service, at, text)
+    if handler.ordered_by is not None and handler.kind == "on":
+        keys = {_key(system, trigger.name) for trigger in handler.triggers}
+        if keys != {handler.ordered_by.name}:
+            text = "order holds by key alone"
+            yield Unsupported("ordered by", service, handler.ordered_by.span, text)
+
+
+def _key(system: System, name: str) -> str | None:
+    event = system.events.get(name)
+    return event.key.name if event is not None and event.key is not None else None
+
+
+def _of_event(event: Event) -> Iterator[Unsupported]:
+    for upcast in event.upcasts:
+        text = "events of an older version are not lifted yet"
+        yield Unsupported(f"upcast v{upcast.from_version}", event.name, upcast.span, text)
+    if event.retain_ms is not None:
+        text = "nothing is deleted yet"
+        yield Unsupported("retain", event.name, event.span, text, refuses=False)

@@ -1,0 +1,96 @@
+"""A step in the making."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from flowc.codec import Codecs
+from flowc.outbox import STEP_BYTES_MAX, Bodies, Outbox, UnfitError
+from flowc_engine import limits
+from flowc_engine.bus import wire
+
+
+class Part(NamedTuple):
+    """A step without its addressing, and its bodies."""
+
+    before: int
+    after: int
+    out: Bodies
+    parked: list[wire.Parked]
+    deferred: list[int]
+    resolved: list[int]
+    handled: int
+
+
+Blame = Callable[[int, str, str], wire.Parked]
+"""From an offset, its event's name and what its handlers emitted wrongly, to its parked form."""
+
+
+class Draft:
+    """What happened since the last step: from `begin` on."""
+
+    def __init__(self, begin: int, codecs: Codecs) -> None:
+        self._codecs = codecs
+        self.begin = self.end = begin
+        self.outbox = Outbox(codecs)
+        self.parked: list[wire.Parked] = []
+        self.deferred: list[int] = []
+        self.resolved: list[int] = []
+        self.handled = 0
+        self._handled_rows: list[tuple[str, Sequence[int]]] = []
+
+    @property
+    def empty(self) -> bool:
+        return self.begin == self.end and not self.resolved
+
+    def ran(self, event: str, offsets: Sequence[int]) -> None:
+        """The handlers of these events were called."""
+        self._handled_rows.append((event, offsets))
+
+    def steps(self, blame: Blame) -> Iterator[Part]:
+        """The steps that this makes: one, unless it is too large for that.
+
+        An event whose handlers emitted what can't be sent is parked.
+        """
+        while True:
+            try:
+                out = self.outbox.bodies()
+            except UnfitError as error:
+                self._park(error.cause, str(error), blame)
+                continue
+            if out.size <= STEP_BYTES_MAX and len(out.batches) <= limits.BATCHES_PER_MESSAGE_MAX:
+                yield Part(
+                    self.begin, self.end, out, self.parked, self.deferred, self.resolved,
+                    self.handled,
+                )  # fmt: skip
+                return
+            causes = self.outbox.causes()
+            if len(causes) == 1:
+                why = f"{self.outbox.count} events of {out.size} bytes for one event, a step has at "
+                self._park(causes[0], f"{why}most {STEP_BYTES_MAX} bytes", blame)
+                continue
+            rest = self._split(causes[(len(causes) - 1) // 2])
+            yield from self.steps(blame)
+            yield from rest.steps(blame)
+            return
+
+    def _park(self, cause: int, why: str, blame: Blame) -> None:
+        self.outbox.drop(cause)
+        event = next(name for name, offsets in self._handled_rows if cause in offsets)
+        self.parked.append(blame(cause, event, why))
+
+    def _split(self, through: int) -> Draft:
+        """Keep what belongs to offsets up to `through`; the rest comes back."""
+        middle = min(max(self.begin, through + 1), self.end)
+        rest = Draft(middle, self._codecs)
+        rest.end, self.end = self.end, middle
+        rest.outbox = self.outbox.split(through)
+        rest._handled_rows = self._handled_rows
+        rest.parked = [p for p in self.parked if p.offset > through]
+        self.parked = [p for p in self.parked if p.offset <= through]
+        rest.deferred = [o for o in self.deferred if o > through]
+        self.deferred = [o for o in self.deferred if o <= through]
+        rest.resolved = [o for o in self.resolved if o > through]
+        self.resolved = [o for o in self.resolved if o <= through]
+        return rest

@@ -1,0 +1,102 @@
+"""What a service process and a source process have in common: how they begin and how they end."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import select
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+from flowc.classes import Classes, use_plan
+from flowc.errors import (
+    CodeError,
+    ContractError,
+    FencedError,
+    FlowcError,
+    HaltedError,
+    RefusedError,
+)
+from flowc.exits import Exit
+from flowc.load import user_trace
+from flowc_dsl.plan import Plan
+from flowc_engine.process import die_with_parent
+
+_FINAL_REFUSALS = frozenset({"version", "plan", "service"})
+
+
+def parse(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespace:
+    """Parse, with the options that both have. Ends the process with 2 on bad ones."""
+    parser.add_argument("--plan", type=Path, required=True, help="the plan, as JSON")
+    parser.add_argument("--broker", required=True, help="the broker's endpoint")
+    parser.add_argument("--root", type=Path, required=True, help="the project's root")
+    return parser.parse_args(argv)
+
+
+def run(prog: str, root: Path, plan_file: Path, body: Callable[[Classes], Exit]) -> Exit:
+    """Set the process up and run `body`; what it raises becomes an exit code and a message."""
+    die_with_parent(os.getppid())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
+    os.umask(0o077)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        plan = Plan.from_json(plan_file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        return _end(Exit.USAGE, f"{prog}: {plan_file}: {error}")
+    sys.path.insert(0, str(root.resolve()))
+    _use_one_thread()
+    try:
+        return body(use_plan(plan))
+    except (CodeError, ContractError) as error:
+        return _end(Exit.CODE, f"{prog}: {error}")
+    except HaltedError as error:
+        return _end(Exit.HALTED, f"{prog}: halted: {error}")
+    except FencedError as error:
+        return _end(Exit.FENCED, f"{prog}: {error}")
+    except RefusedError as error:
+        code = Exit.REFUSED if error.code in _FINAL_REFUSALS else Exit.CRASHED
+        return _end(code, f"{prog}: refused by the broker: {error}")
+    except FlowcError as error:
+        return _end(Exit.CRASHED, f"{prog}: {error}")
+
+
+def failed(prog: str, error: BaseException) -> Exit:
+    """The user's code raised where nobody can go on."""
+    return _end(Exit.CRASHED, f"{prog}: {user_trace(error)}")
+
+
+def _end(code: Exit, message: str) -> Exit:
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    return code
+
+
+def _use_one_thread() -> None:
+    """Batches are small: Arrow's pools of threads would cost memory and hand-overs."""
+    import pyarrow as pa
+
+    pa.set_cpu_count(1)
+
+
+class Stop:
+    """SIGTERM, as a flag, and as a descriptor that becomes readable so that no poll sleeps through
+    it."""
+
+    def __init__(self) -> None:
+        self.wanted = False
+        self.fd, self._write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.signal(signal.SIGTERM, self._set)
+        signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
+
+    def _set(self, _number: int, _frame: FrameType | None) -> None:
+        self.wanted = True
+
+    def clear(self) -> None:
+        """Make the descriptor quiet again."""
+        if select.select([self.fd], [], [], 0)[0]:
+            os.read(self.fd, 4096)

@@ -1,0 +1,460 @@
+"""One replica of a service as a function of what the broker says: sans-IO.
+
+`receive` takes messages, `work` handles a bounded piece of what was delivered, or one retry, and
+says in messages what came of it. The caller owns the connection and the clock.
+
+The cursor's chain: a step begins where the last one ended, whether or not that is confirmed.
+Steps that are not confirmed are kept, and sent again to a broker that was restarted.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import msgspec
+
+from flowc.calls import Call, Failed
+from flowc.codec import Codecs, now_us
+from flowc.draft import Draft, Part
+from flowc.errors import ContractError, FencedError, HaltedError, RefusedError
+from flowc.load import Handler, user_trace
+from flowc.outbox import STEP_BYTES_MAX, Outbox
+from flowc.retries import Held, Retries, backoff_s
+from flowc.rows import Rows, rows_between, rows_of_partitions
+from flowc_dsl.plan import RetryPlan, ServicePlan
+from flowc_engine import limits
+from flowc_engine.bus import wire
+
+STEP_S_MAX = 0.05
+"""A step is sent at least this often while there is work, however slow the handlers are."""
+UNCONFIRMED_BYTES_MAX = 2 * STEP_BYTES_MAX
+
+Send = Callable[[wire.Message, Sequence[memoryview]], None]
+
+
+class MemoryLostError(Exception):
+    """The replay was cut short: only a process with an empty memory can begin it again."""
+
+
+@dataclass(slots=True)
+class _Piece:
+    """Rows to handle from `at` on."""
+
+    rows: Rows
+    replaying: bool
+    at: int = 0
+
+
+@dataclass(slots=True)
+class _Delivery:
+    message: wire.Deliver
+    pieces: deque[_Piece]
+
+
+class Worker:
+    """`handlers` and `calls` by event."""
+
+    def __init__(
+        self,
+        service: ServicePlan,
+        slot: int,
+        codecs: Codecs,
+        handlers: dict[str, list[Handler]],
+        calls: dict[str, Call],
+        send: Send,
+        *,
+        seed: int = 0,
+    ) -> None:
+        self.service, self.slot = service, slot
+        self._codecs, self._handlers, self._calls, self._send = codecs, handlers, calls, send
+        self._log = logging.getLogger(f"flowc.{service.name}")
+        self._dice = random.Random(seed)  # noqa: S311 - jitter
+        self._retries = Retries()
+        self._queue: deque[_Delivery] = deque()
+        self._unconfirmed: deque[tuple[wire.Step, list[memoryview], int]] = deque()
+        self._unconfirmed_bytes = 0
+        self._assign: wire.Assign | None = None
+        self._partitions: frozenset[int] = frozenset()
+        self._skip: frozenset[int] = frozenset()
+        self._resume: wire.Resume | None = None
+        self._replaying_to: int | None = None
+        self._draft = Draft(-1, codecs)  # -1: nothing was ever assigned
+        self._draft_since = 0.0
+        self._chunk_rows = 64
+        self.draining = False
+
+    # ---- what the broker says
+
+    def receive(self, message: wire.BrokerMessage, bodies: Sequence[bytes]) -> None:
+        """Take a message. Raises `FencedError`, `RefusedError`, `MemoryLostError`."""
+        match message:
+            case wire.Deliver():
+                self._delivered(message, bodies)
+            case wire.Stepped():
+                self._stepped(message)
+            case wire.Assign():
+                self._assigned(message)
+            case wire.Drained():
+                self.draining = True
+            case wire.Fenced():
+                raise FencedError(message.why)
+            case wire.Refused():
+                raise RefusedError(message.code, message.why)
+
+    def _assigned(self, assign: wire.Assign) -> None:
+        if self._assign is not None and self._assign.epoch >= assign.epoch:
+            if self._assign.epoch == assign.epoch and self._resume is not None:
+                self._send(self._resume, ())  # the broker has not seen it yet
+            return
+        if self._replaying_to is not None:
+            raise MemoryLostError
+        fresh = self._draft.begin < 0
+        self._queue.clear()  # it will be delivered again
+        if not fresh:
+            self._flush(send=False)
+        self._assign = assign
+        self._partitions = frozenset(assign.partitions)
+        self._skip = frozenset(assign.deferred)
+        position = -1 if fresh else self._draft.begin
+        replay = not self.service.stateless
+        self._resume = wire.Resume(assign.service, assign.slot, assign.epoch, replay, position)
+        self._send(self._resume, ())
+        if fresh:
+            self._draft = Draft(assign.cursor, self._codecs)
+            self._replaying_to = assign.cursor if replay and assign.cursor > 0 else None
+        else:
+            self._send_again(assign)
+
+    def _send_again(self, assign: wire.Assign) -> None:
+        """The steps that the broker does not have; what it has is told by its cursor, and by what
+        is no longer deferred."""
+        waiting = set(assign.deferred)
+        kept, self._unconfirmed, self._unconfirmed_bytes = self._unconfirmed, deque(), 0
+        before = assign.cursor
+        for step, bodies, size in kept:
+            waiting.update(step.deferred)
+            moved = step.after > step.before
+            missing = step.after > assign.cursor or (
+                not moved and step.after == assign.cursor and not waiting.isdisjoint(step.resolved)
+            )
+            if missing:
+                again = msgspec.structs.replace(step, epoch=assign.epoch, before=before)
+                before = again.after
+                self._say(again, bodies, size)
+
+    def _stepped(self, stepped: wire.Stepped) -> None:
+        if self._assign is None or stepped.epoch != self._assign.epoch or not self._unconfirmed:
+            return
+        step, _, size = self._unconfirmed.popleft()
+        assert step.after == stepped.cursor, (step, stepped)
+        self._unconfirmed_bytes -= size
+
+    def _delivered(self, deliver: wire.Deliver, bodies: Sequence[bytes]) -> None:
+        assign = self._assign
+        if assign is None or deliver.epoch != assign.epoch:
+            return  # of an older assignment: it will be delivered again
+        rows = [
+            self._body_rows(batch, body)
+            for batch, body in zip(deliver.batches, bodies, strict=True)
+        ]
+        if deliver.mode == "deferred":
+            self._deferred(deliver, rows)
+            return
+        pieces: deque[_Piece] = deque()
+        for whole in rows:
+            own = rows_between(whole, deliver.begin, deliver.end)
+            own = rows_of_partitions(own, self._partitions)
+            if deliver.mode == "replay":
+                pieces.append(_Piece(self._without_deferred(own), replaying=True))
+            else:
+                pieces += self._above_floors(own, assign.floors)
+        self._queue.append(_Delivery(deliver, deque(p for p in pieces if len(p.rows))))
+
+    def _body_rows(self, batch: wire.Delivered, body: bytes) -> Rows:
+        codec = self._codecs[batch.event]
+        offsets = range(batch.first, batch.first + batch.rows)
+        return Rows(codec, codec.read(body), offsets, batch.source)
+
+    def _without_deferred(self, rows: Rows) -> Rows:
+        """Deferred events are not part of the past: they will be handled yet."""
+        if self._skip.isdisjoint(rows.offsets):
+            return rows
+        return rows.take([i for i, o in enumerate(rows.offsets) if o not in self._skip])
+
+    def _above_floors(self, rows: Rows, floors: dict[int, int]) -> list[_Piece]:
+        """Events below their partition's floor were handled by another replica once: they rebuild
+        this one's memory, and emit nothing."""
+        if not floors or not len(rows) or rows.offsets[0] >= max(floors.values()):
+            return [_Piece(rows, replaying=False)]
+        partitions = rows.batch.column("_partition").to_pylist()
+        past = [o < floors.get(p, 0) for o, p in zip(rows.offsets, partitions, strict=True)]
+        pieces = []
+        for is_past, group in groupby(range(len(past)), key=past.__getitem__):
+            if not (is_past and self.service.stateless):
+                pieces.append(_Piece(rows.take(list(group)), replaying=is_past))
+        return pieces
+
+    def _deferred(self, deliver: wire.Deliver, bodies: list[Rows]) -> None:
+        resolved = {o for step, _, _ in self._unconfirmed for o in step.resolved}
+        known = resolved.union(self._draft.resolved)
+        wanted = {o for o in deliver.offsets if o not in known and o not in self._retries}
+        for rows in bodies:
+            for i, offset in enumerate(rows.offsets):
+                if offset in wanted:
+                    self._retries.hold(rows.take([i]), attempts=0, due=0.0)
+
+    # ---- work
+
+    def pause_s(self, now: float) -> float | None:
+        """How long there is nothing to do: 0 for work now, None until a message comes."""
+        if self._can_work():
+            return 0.0
+        due = self._retries.next_due()
+        return None if due is None or self._stuck() else max(0.0, due - now)
+
+    @property
+    def settled(self) -> bool:
+        """Nothing is under way: all that was delivered is handled, and confirmed."""
+        return not self._queue and self.confirmed
+
+    @property
+    def confirmed(self) -> bool:
+        """All that was handled is durable."""
+        return not self._unconfirmed and self._draft.empty
+
+    def _stuck(self) -> bool:
+        return self._unconfirmed_bytes > UNCONFIRMED_BYTES_MAX
+
+    def _can_work(self) -> bool:
+        full = len(self._retries) >= limits.DEFERRED_PER_SLOT_MAX
+        return bool(self._queue) and not full and not self._stuck()
+
+    def work(self, now: float) -> None:
+        """Handle one bounded piece. Raises `HaltedError`."""
+        held = None if self._stuck() else self._retries.take_due(now)
+        if held is not None:
+            self._retry(held, now)
+            if not self._can_work():
+                self.flush()
+        elif self._can_work():
+            self._advance(now)
+
+    def flush(self) -> None:
+        """Send what was handled as a step."""
+        self._flush(send=True)
+
+    def _advance(self, now: float) -> None:
+        delivery = self._queue[0]
+        if self._draft.empty:
+            self._draft_since = now
+        ended = now
+        if delivery.pieces:
+            ended = self._handle_some(delivery.pieces)
+        if not delivery.pieces:
+            self._queue.popleft()
+            self._delivery_done(delivery.message)
+        elif (
+            ended - self._draft_since >= STEP_S_MAX
+            or self._draft.outbox.count >= 2 * limits.COALESCE_ROWS_MAX
+            or not self._can_work()
+        ):
+            self._flush(send=True)
+
+    def _handle_some(self, pieces: deque[_Piece]) -> float:
+        """Handle up to `_chunk_rows` of the first piece; the time then comes back."""
+        piece = pieces[0]
+        begin = piece.at
+        whole = self._calls[piece.rows.event].whole
+        end = len(piece.rows) if whole else min(begin + self._chunk_rows, len(piece.rows))
+        begun = time.perf_counter()
+        part = piece.rows.part(begin, end)
+        if piece.replaying:
+            self._replay(part)
+        else:
+            self._run(part)
+            self._draft.end = part.offsets[-1] + 1
+        took = time.perf_counter() - begun
+        if not whole:
+            fits = int(STEP_S_MAX / 2 * (end - begin) / max(took, 1e-6))
+            self._chunk_rows = min(max(fits, 1), 4 * self._chunk_rows, limits.BATCH_ROWS_MAX)
+        piece.at = end
+        if end == len(piece.rows):
+            pieces.popleft()
+        return time.monotonic()
+
+    def _delivery_done(self, deliver: wire.Deliver) -> None:
+        if deliver.mode == "live":
+            self._draft.end = deliver.end
+            self._flush(send=True)
+            return
+        self._send(wire.Replayed(deliver.service, deliver.slot, deliver.epoch, deliver.end), ())
+        if deliver.end == self._replaying_to:
+            self._replaying_to = None
+
+    # ---- handlers
+
+    def _run(self, rows: Rows) -> None:
+        self._draft.ran(rows.event, rows.offsets)
+        call = self._calls[rows.event]
+        if call.whole:
+            self._run_whole(call, rows)
+            return
+        begin, size = 0, len(rows)
+        while begin < size:
+            end = self._next_waiting(rows, begin)
+            if end == begin:
+                self._hold(rows, begin, attempts=0, due=0.0)
+                begin += 1
+                continue
+            part = rows.part(begin, end)
+            failed = call.run(part, self._draft.outbox, attempt=1, replaying=False)
+            if failed is None:
+                self._draft.handled += end - begin
+                begin = end
+            else:
+                self._draft.handled += failed.row
+                self._failed(part, failed)
+                begin += failed.row + 1
+
+    def _next_waiting(self, rows: Rows, begin: int) -> int:
+        """The first row from `begin` on whose key has to wait, or the end."""
+        if not self._retries.keys:
+            return len(rows)
+        waiting, keys = self._retries.keys, rows.keys
+        return next((i for i in range(begin, len(rows)) if keys[i] in waiting), len(rows))
+
+    def _run_whole(self, call: Call, rows: Rows) -> None:
+        """Call a handler of batches; one that fails is called for each half, down to the row that
+        is to blame."""
+        if self._retries.keys:
+            free = []
+            for i, key in enumerate(rows.keys):
+                if key in self._retries.keys:
+                    self._hold(rows, i, attempts=0, due=0.0)
+                else:
+                    free.append(i)
+            if not free:
+                return
+            rows = rows.take(free)
+        failed = call.run(rows, self._draft.outbox, attempt=1, replaying=False)
+        if failed is None:
+            self._draft.handled += len(rows)
+        elif len(rows) == 1:
+            self._failed(rows, failed)
+        else:
+            middle = len(rows) // 2
+            self._run_whole(call, rows.part(0, middle))
+            self._run_whole(call, rows.part(middle, len(rows)))
+
+    def _replay(self, rows: Rows) -> None:
+        """Rebuild memory: what is emitted is dropped, and what fails failed then too."""
+        nowhere = Outbox(self._codecs)
+        begin = 0
+        while begin < len(rows):
+            part = rows.part(begin, len(rows))
+            failed = self._calls[rows.event].run(part, nowhere, attempt=1, replaying=True)
+            if failed is None:
+                return
+            at = part.offsets[failed.row]
+            self._log.warning(
+                "%s at offset %d failed in replay, skipped: %s", rows.event, at,
+                user_trace(failed.error),
+            )  # fmt: skip
+            begin += failed.row + 1
+
+    def _hold(self, rows: Rows, index: int, *, attempts: int, due: float) -> None:
+        self._retries.hold(rows.take([index]), attempts=attempts, due=due)
+        self._draft.deferred.append(rows.offsets[index])
+
+    def _failed(self, rows: Rows, failed: Failed) -> None:
+        offset, error = rows.offsets[failed.row], failed.error
+        self._complain(rows.event, offset, 1, error)
+        if isinstance(error, ContractError):
+            self._draft.parked.append(self._parked(offset, rows.event, error, 1))
+            return
+        due = time.monotonic() + backoff_s(self._retry_plan(rows.event), 1, self._dice)
+        self._hold(rows, failed.row, attempts=1, due=due)
+
+    def _retry(self, held: Held, now: float) -> None:
+        row, event = held.row, held.row.event
+        plan = self._retry_plan(event)
+        self._draft.ran(event, row.offsets)
+        failed = self._calls[event].run(
+            row, self._draft.outbox, attempt=held.attempts + 1, replaying=False
+        )
+        if failed is None:
+            self._draft.handled += 1
+        else:
+            attempts = held.attempts + 1
+            self._complain(event, held.offset, attempts, failed.error)
+            lasting = isinstance(failed.error, ContractError)
+            if not lasting and attempts <= plan.attempts:
+                self._retries.again(held, now + backoff_s(plan, attempts, self._dice))
+                return
+            if lasting or plan.then == "park":
+                parked = self._parked(held.offset, event, failed.error, attempts)
+                self._draft.parked.append(parked)
+            elif plan.then == "halt":
+                self.flush()
+                raise HaltedError(
+                    f"{self._names(event)} gave up on {event} at offset {held.offset} after "
+                    f"{attempts} attempts, and is declared `then halt`: {failed.error!r}"
+                )
+            else:
+                self._log.error("%s at offset %d dropped, as declared", event, held.offset)
+        self._draft.resolved.append(held.offset)
+        self._retries.done(held, now)
+
+    def _retry_plan(self, event: str) -> RetryPlan:
+        return self._handlers[event][0].retry
+
+    # ---- words
+
+    def _names(self, event: str) -> str:
+        return ", ".join(h.function.name for h in self._handlers[event])
+
+    def _complain(self, event: str, offset: int, attempt: int, error: Exception) -> None:
+        self._log.warning(
+            "%s failed on %s at offset %d, attempt %d: %s",
+            self._names(event), event, offset, attempt, user_trace(error),
+        )  # fmt: skip
+
+    def _parked(self, offset: int, event: str, error: Exception, attempts: int) -> wire.Parked:
+        text = user_trace(error)[: limits.ERROR_TEXT_CHARS_MAX]
+        return wire.Parked(offset, event, self._names(event), text, attempts, now_us())
+
+    def _blame(self, offset: int, event: str, why: str) -> wire.Parked:
+        text = f"{self._names(event)} emitted {why}"
+        self._log.error("%s, for %s at offset %d: parked", text, event, offset)
+        text = f"SchemaError: {text}"[: limits.ERROR_TEXT_CHARS_MAX]
+        return wire.Parked(offset, event, self._names(event), text, 1, now_us())
+
+    # ---- steps
+
+    def _flush(self, *, send: bool) -> None:
+        if self._draft.empty:
+            return
+        for part in self._draft.steps(self._blame):
+            self._say(self._step(part), part.out.bodies, part.out.size, send=send)
+        self._draft = Draft(self._draft.end, self._codecs)
+
+    def _step(self, part: Part) -> wire.Step:
+        assert self._assign is not None
+        return wire.Step(
+            self.service.name, self.slot, self._assign.epoch, part.before, part.after,
+            part.out.batches, part.parked, part.deferred, part.resolved, part.handled,
+        )  # fmt: skip
+
+    def _say(
+        self, step: wire.Step, bodies: list[memoryview], size: int, *, send: bool = True
+    ) -> None:
+        self._unconfirmed.append((step, bodies, size))
+        self._unconfirmed_bytes += size
+        if send:
+            self._send(step, bodies)
