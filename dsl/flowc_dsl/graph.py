@@ -19,7 +19,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, NamedTuple
 
 from flowc_dsl.model import Handler, Ref, Service, System
-from flowc_dsl.rules.wording import nearest
+from flowc_dsl.rules.wording import meant
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -33,10 +33,10 @@ class EventNode(NamedTuple):
 
 
 class HandlerNode(NamedTuple):
-    """The handler number `index` of `service`, in the order they are written."""
+    """The handler `number` (from 0) of `service`, in the order they are written."""
 
     service: str
-    index: int
+    number: int
     label: str
 
     def __str__(self) -> str:
@@ -115,16 +115,12 @@ class FlowGraph:
     @cached_property
     def misread(self) -> frozenset[str]:
         """The events that an undeclared name in a trigger or `unless` was probably meant to be."""
-        return self._meant((*self.triggers, *self.watches))
+        return meant((*self.triggers, *self.watches), self.system.events)
 
     @cached_property
     def misemitted(self) -> frozenset[str]:
         """The events that an undeclared output was probably meant to be."""
-        return self._meant(self.emits)
-
-    def _meant(self, names: Iterable[str]) -> frozenset[str]:
-        unknown = [name for name in names if name not in self.system.events]
-        return frozenset(filter(None, (nearest(name, self.system.events) for name in unknown)))
+        return meant(self.emits, self.system.events)
 
     def reached_from(self, roots: Iterable[Node]) -> set[Node]:
         """What can happen once the roots do: any trigger of `on`, but every side of a join."""

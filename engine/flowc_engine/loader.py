@@ -79,9 +79,18 @@ def find_root(path: Path) -> Path:
 def load(path: Path) -> LoadedProgram:
     """Reads the file at `path` and all that it imports. Raises `LoadError`."""
     path = Path(os.path.normpath(path.absolute()))
+    return _with_imports(path, _read(path))
+
+
+def load_text(text: bytes, path: Path) -> LoadedProgram:
+    """The program whose main file would be `path`, if it held `text`. Raises `LoadError`."""
+    return _with_imports(Path(os.path.normpath(path.absolute())), text)
+
+
+def _with_imports(path: Path, text: bytes) -> LoadedProgram:
     root = find_root(path)
     main = path.relative_to(root).as_posix()
-    files = {main: _read(path)}
+    files = {main: text}
     pending = [main]
     while pending:
         importer = pending.pop()

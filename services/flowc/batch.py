@@ -59,6 +59,12 @@ class Batch:
             return self.columns.column(name)
         return self.columns[name]
 
+    def tail(self, skip: int) -> Batch:
+        """All but the first `skip` events."""
+        if isinstance(self.columns, pa.RecordBatch):
+            return Batch(self.event, self.columns.slice(skip))
+        return Batch(self.event, {name: values[skip:] for name, values in self.columns.items()})
+
     def __len__(self) -> int:
         if isinstance(self.columns, pa.RecordBatch):
             return int(self.columns.num_rows)

@@ -193,6 +193,13 @@ def _by_type(emitted: Emitted, codecs: Codecs) -> Iterator[tuple[str, Emitted]]:
     yield from groups
 
 
+def pack(codec: EventCodec, batch: EmittedBatch, time_us: int) -> Bodies:
+    """A batch as one body, or as several where it is too large. Raises `UnfitError`."""
+    found = Bodies([], [], 0)
+    _pack(codec, batch, time_us, found)
+    return found
+
+
 def _pack(codec: EventCodec, batch: EmittedBatch, time_us: int, found: Bodies) -> None:
     """Append as one body, or as several where it is too large."""
     rows = len(batch.causes)
@@ -205,7 +212,7 @@ def _pack(codec: EventCodec, batch: EmittedBatch, time_us: int, found: Bodies) -
         _pack(codec, batch.part(rows // 2, rows), time_us, found)
     else:
         why = size_limit_text(codec.name, len(body))
-        raise UnfitError(batch.causes[0].as_py(), codec.name, why)
+        raise UnfitError(batch.causes[0].as_py() or 0, codec.name, why)
 
 
 def roots_of(causes: pa.Array, offsets: list[int], roots: list[int]) -> pa.Array | None:
@@ -227,7 +234,7 @@ def too_large(codec: EventCodec, batch: EmittedBatch) -> str | None:
     if size > STEP_BYTES_MAX:
         return f"{size} bytes of {codec.name} at once, a step has at most {STEP_BYTES_MAX}"
     try:
-        _pack(codec, batch, 0, Bodies([], [], 0))
+        pack(codec, batch, 0)
     except UnfitError as error:
         return str(error)
     return None

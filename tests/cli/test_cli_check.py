@@ -109,6 +109,12 @@ def test_standard_input(here):
     assert "<stdin>:2:7" in done.stdout
 
 
+def test_standard_input_imports_from_the_current_folder(here):
+    write(here / "parts/events.flow", "external event Paid key id { id: uuid }\n")
+    text = 'system A\nimport "parts/events.flow"\nservice S { on Paid }\n'
+    assert flowc("check", "-", input=text).exit_code == 0
+
+
 @pytest.mark.parametrize("args", [["nowhere.flow"], ["--output-format", "xml"], ["--bogus"]])
 def test_usage_and_unreadable_input_are_two(here, args):
     done = flowc("check", *args)
@@ -122,10 +128,13 @@ def test_an_empty_folder_is_two(here):
     assert "no .flow file" in done.stderr
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_an_unreadable_file_is_two(here):
-    write(here / "shop.flow", CLEAN).chmod(0)
-    assert flowc("check", "shop.flow").exit_code == 2
+def test_an_unreadable_file_is_two_with_its_path(here):
+    (here / "shop.flow").symlink_to("shop.flow")
+    done = flowc("check", "shop.flow", "--output-format", "json")
+    assert done.exit_code == 2
+    (found,) = json.loads(done.stdout)["diagnostics"]
+    assert (found["code"], found["path"]) == ("FLW008", "shop.flow")
+    assert flowc("check").exit_code == 2
 
 
 def test_a_fault_of_ours_is_a_diagnostic_and_three(here, monkeypatch):
@@ -205,3 +214,15 @@ def test_any_bytes_give_valid_json(here, data):
     document = json.loads(done.stdout)
     assert "FLW999" not in {d["code"] for d in document["diagnostics"]}
     assert flowc("check", "any.flow", "--output-format", "json").stdout == done.stdout
+
+
+def test_a_command_that_fails_says_so_in_one_line(here, monkeypatch):
+    def broken(_folder):
+        raise KeyError("inside")
+
+    monkeypatch.setattr("flowc_engine.cli.discover.discover", broken)
+    done = flowc("check")
+    assert done.exit_code == 3
+    assert "`flowc check` failed (FLW999): KeyError at test_cli_check.py:" in done.stderr
+    monkeypatch.setenv("FLOWC_TRACEBACK", "1")
+    assert isinstance(flowc("check").exception, KeyError)

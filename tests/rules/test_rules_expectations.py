@@ -158,6 +158,15 @@ CASES = {
         }
         service B { on Shipped }
     """,
+    "a misspelt library or type does not make it unused": """
+        library pricing "libs/pricing"
+        type Line { sku: string }
+        external event Two key id { id: uuid  line: Lime }        // FLW011
+        service A {
+          on In | Two
+          uses pricng                                             // FLW207
+        }
+    """,
     "a service where an event is expected is 103 alone": """
         service A { on In }
         service B {

@@ -49,7 +49,7 @@ def test_each_handler_on_a_cycle_is_in_a_witness_and_no_other(model):
         ]
     )
     cyclic = {n for c in nx.strongly_connected_components(graph) if len(c) > 1 for n in c}
-    labels = {str(n): (n.service, n.index) for n in build_graph(model).handlers}
+    labels = {str(n): (n.service, n.number) for n in build_graph(model).handlers}
     findings = found(model, "FLW301")
     shown = {name for d in findings for name in d.witness}
     if len(labels) == sum(len(s.handlers) for s in model.services.values()):  # no label twice

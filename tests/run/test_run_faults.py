@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from support.project import Project, until
+from support.tiny import Tiny, until
 
 pytestmark = pytest.mark.slow
 COUNT = 20_000
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    made = Project(tmp_path / "p")
+def project(tmp_path: Path) -> Tiny:
+    made = Tiny(tmp_path / "p")
     made.feed(COUNT, pause_every=200, pause_s=0.02)
     return made
 
@@ -23,7 +23,7 @@ def project(tmp_path: Path) -> Project:
 @pytest.mark.parametrize(
     "victim", ["service-Pay-0", "service-Ship-0", "source-feed", "log", "warm", "broker"]
 )
-def test_a_process_killed_under_load(project: Project, victim: str) -> None:
+def test_a_process_killed_under_load(project: Tiny, victim: str) -> None:
     with project.up("--until-idle", "--json") as run:
         for offset in (3_000, 15_000):
             project.wait_offset(offset)
@@ -41,7 +41,7 @@ def test_a_process_killed_under_load(project: Project, victim: str) -> None:
     assert sum(restarts.values()) == (2 if victim != "warm" else 0)
 
 
-def test_the_supervisor_killed_under_load_and_run_again(project: Project) -> None:
+def test_the_supervisor_killed_under_load_and_run_again(project: Tiny) -> None:
     for offset in (3_000, 15_000):
         with project.up("--until-idle") as run:
             project.wait_offset(offset)
@@ -50,7 +50,7 @@ def test_the_supervisor_killed_under_load_and_run_again(project: Project) -> Non
     project.assert_complete(COUNT)
 
 
-def test_a_run_interrupted_under_load_goes_on(project: Project) -> None:
+def test_a_run_interrupted_under_load_goes_on(project: Tiny) -> None:
     with project.up() as run:
         project.wait_offset(5_000)
         run.send_signal(signal.SIGTERM)
@@ -61,7 +61,7 @@ def test_a_run_interrupted_under_load_goes_on(project: Project) -> None:
     project.assert_complete(COUNT)
 
 
-def test_a_handler_that_raises_is_parked_and_the_rest_goes_on(project: Project) -> None:
+def test_a_handler_that_raises_is_parked_and_the_rest_goes_on(project: Tiny) -> None:
     project.feed(100)
     project.write(
         "app/pay.py",
@@ -81,7 +81,7 @@ def test_a_handler_that_raises_is_parked_and_the_rest_goes_on(project: Project) 
     assert again["services"][0]["parked"] == 1
 
 
-def test_a_service_that_always_dies_fails_alone(project: Project) -> None:
+def test_a_service_that_always_dies_fails_alone(project: Tiny) -> None:
     project.feed(50)
     project.write("app/ship.py", "import os\n\ndef on_paid(event):\n    os._exit(1)\n")
     done = project.flowc("run", "main.flow", "--until-idle")
@@ -90,7 +90,7 @@ def test_a_service_that_always_dies_fails_alone(project: Project) -> None:
     assert project.sql("SELECT count(*) FROM Paid") == [(50,)]
 
 
-def test_a_damaged_journal_stops_the_run_and_says_where(project: Project) -> None:
+def test_a_damaged_journal_stops_the_run_and_says_where(project: Tiny) -> None:
     project.feed(2_000)
     project.summary()
     (segment, *_) = sorted(project.state.journal.glob("*.seg"))

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from support.project import Project, gone, interrupt, until
+from support.tiny import PAY, Tiny, gone, interrupt, until, wait_said
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return Project(tmp_path / "p")
+def project(tmp_path: Path) -> Tiny:
+    return Tiny(tmp_path / "p")
 
 
-def test_runs_to_the_end_then_goes_on_then_starts_over(project: Project) -> None:
+def test_runs_to_the_end_then_goes_on_then_starts_over(project: Tiny) -> None:
     project.feed(300)
     first = project.summary()
     project.assert_complete(300)
@@ -30,7 +30,7 @@ def test_runs_to_the_end_then_goes_on_then_starts_over(project: Project) -> None
     project.assert_complete(300)
 
 
-def test_emit_without_a_run_waits_for_the_next(project: Project) -> None:
+def test_emit_without_a_run_waits_for_the_next(project: Tiny) -> None:
     done = project.flowc("emit", "main.flow", "Placed", '{"k": "a", "n": 0}')
     assert (done.returncode, done.stdout) == (0, "Placed durable at offset 0\n")
     assert "no run is up" in done.stderr
@@ -41,7 +41,7 @@ def test_emit_without_a_run_waits_for_the_next(project: Project) -> None:
     project.assert_complete(3)
 
 
-def test_interrupt_drains_and_a_second_run_meanwhile_is_refused(project: Project) -> None:
+def test_interrupt_drains_and_a_second_run_meanwhile_is_refused(project: Tiny) -> None:
     with project.up() as run:
         project.wait_ready()
         second = project.flowc("run", "main.flow")
@@ -60,25 +60,24 @@ def test_interrupt_drains_and_a_second_run_meanwhile_is_refused(project: Project
     project.assert_complete(1)
 
 
-def test_a_second_interrupt_kills_and_loses_nothing(project: Project) -> None:
+def test_a_second_interrupt_kills_and_loses_nothing(project: Tiny) -> None:
     project.write("app/pay.py", "import time\ndef on_placed(event):\n    time.sleep(60)\n")
     with project.up() as run:
         project.wait_ready()
         project.flowc("emit", "main.flow", "Placed", '{"k": "a", "n": 0}')
         pids = project.pids(run)
         interrupt(run)
-        assert run.stderr is not None
-        until("draining", lambda: "draining" in run.stderr.readline())
+        wait_said(run, "draining")
         interrupt(run)
         project.finish(run)
     assert run.returncode == 130
     until("no process is left", lambda: gone(pids))
-    project.write("app/pay.py", project_pay())
+    project.write("app/pay.py", PAY)
     project.summary()
     project.assert_complete(1)
 
 
-def test_a_killed_supervisor_leaves_no_process(project: Project) -> None:
+def test_a_killed_supervisor_leaves_no_process(project: Tiny) -> None:
     with project.up() as run:
         project.wait_ready()
         pids = project.pids(run)
@@ -87,7 +86,7 @@ def test_a_killed_supervisor_leaves_no_process(project: Project) -> None:
         until("no process is left", lambda: gone(pids))
 
 
-def test_code_that_raises_on_import_fails_alone(project: Project) -> None:
+def test_code_that_raises_on_import_fails_alone(project: Tiny) -> None:
     project.feed(20)
     project.write("app/pay.py", "import no_such_module\n")
     done = project.flowc("run", "main.flow", "--until-idle", "--json")
@@ -98,12 +97,12 @@ def test_code_that_raises_on_import_fails_alone(project: Project) -> None:
     pay, ship = summary["services"]
     assert (pay["name"], pay["state"], pay["restarts"], pay["lag"]) == ("Pay", "failed", 0, 20)
     assert ship["state"] == "stopped"
-    project.write("app/pay.py", project_pay())
+    project.write("app/pay.py", PAY)
     project.summary()
     project.assert_complete(20)
 
 
-def test_an_event_that_changed_is_refused_and_fresh_helps(project: Project) -> None:
+def test_an_event_that_changed_is_refused_and_fresh_helps(project: Tiny) -> None:
     project.feed(3)
     project.summary()
     flow = (project.root / "main.flow").read_text()
@@ -128,16 +127,8 @@ def test_an_event_that_changed_is_refused_and_fresh_helps(project: Project) -> N
         (("Placed", "{"), "Placed: not JSON: "),
     ],
 )  # fmt: skip
-def test_emit_refuses_what_does_not_fit(
-    project: Project, args: tuple[str, ...], message: str
-) -> None:
+def test_emit_refuses_what_does_not_fit(project: Tiny, args: tuple[str, ...], message: str) -> None:
     done = project.flowc("emit", "main.flow", *args)
     assert done.returncode == 2
     assert message in done.stderr
     assert not project.state.path.exists()
-
-
-def project_pay() -> str:
-    from support.project import PAY
-
-    return PAY

@@ -32,3 +32,23 @@ def test_events_go_through_a_pipeline_of_processes(tmp_path):
             ("Pay", 3, 3), ("Ship", 3, 0),
         }  # fmt: skip
     assert "[3] shipped 10, cause 0, root 0" in project.log("Ship")
+
+
+GENERATOR = """
+    from flowc.events import Placed
+
+    def numbers(count):
+        for n in range(count):
+            yield Placed(k=f"k{n % 7}", n=n)
+"""
+
+
+def test_a_source_ends_when_all_it_gave_is_durable(tmp_path):
+    with Project(tmp_path, pipeline(), gen=GENERATOR) as project:
+        project.start_source("gen", "gen:numbers", "--args", '{"count": 10000}')
+        assert project.wait_exit("gen") == 0, project.log("gen")
+        assert [e["n"] for e in project.events("Placed")] == list(range(10000))
+        assert [s for s in project.broker.status().sources if s.source == "gen"][0].done
+        project.start_source("gen", "gen:numbers", "--args", '{"count": 10000}')
+        assert project.wait_exit("gen") == 0, project.log("gen")
+        assert project.broker.status().offset == 10000

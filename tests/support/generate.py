@@ -28,8 +28,8 @@ def generate(services: int, files: int = 1, seed: int = 0, rings: int = 0) -> di
     """Texts by path; `main.flow` is the main file, and imports the others.
 
     Each service reads one to three events of services before it (so there is no cycle) or an
-    external event, and emits one or two of its own. What nobody reads in the end is exported. With `rings`,
-    that many pairs of services are added that keep each other going (FLW301).
+    external event, and emits one or two of its own. What nobody reads in the end is exported. With
+    `rings`, that many pairs of services are added that keep each other going (FLW301).
     """
     random = Random(seed)
     parts = [_Part(index) for index in range(files)]

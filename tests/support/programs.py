@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 
-from flowc_dsl.compile import compile_program
-
 from flowc_dsl.check import Report, check_system
+from flowc_dsl.compile import compile_program
 from flowc_dsl.diagnostics.diagnostic import Diagnostic
 
 TODAY = date(2026, 1, 15)

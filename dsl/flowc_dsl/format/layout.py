@@ -175,7 +175,7 @@ class _Layout:
                 parts.append(Comment(f"  {remark.text}"))
                 continue
             blank = remark.blank and not (first and number == 0)
-            parts += []
+            parts += [Hard(blank), Comment(remark.text)]
         if not last:
             parts.append(Hard(piece.blank and not (first and not piece.remarks)))
         return row(parts)

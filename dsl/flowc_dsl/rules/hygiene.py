@@ -126,8 +126,9 @@ def _unusable(exemption: Exemption) -> Diagnostic:
     if code in declared_rules() or code.startswith("FLW0"):
         return MATCHES_NOTHING.diagnostic(UselessExemption(exemption, possible=False))
     codes = [*declared_rules(), *PLANNED]
+    swapped = [known for known in codes if sorted(known) == sorted(code)]  # a common slip
     family = [known for known in codes if known[:4] == code[:4]]
-    candidate = nearest(code, family) or nearest(code, codes)
+    candidate = nearest(code, swapped) or nearest(code, family) or nearest(code, codes)
     return UNKNOWN_NAME.diagnostic(UnknownCode(exemption.code, candidate))
 
 

@@ -7,10 +7,11 @@ from typing import TypeGuard
 
 from flowc_dsl.diagnostics.diagnostic import Label, Level
 from flowc_dsl.graph import EventNode, FlowGraph, HandlerNode, Node, Use
+from flowc_dsl.lower.work import BUILT_IN
 from flowc_dsl.model import Event, Field, Service, System, TypeRef
 from flowc_dsl.record import Record
 from flowc_dsl.rules.registry import Finding, Report, rule
-from flowc_dsl.rules.wording import quoted
+from flowc_dsl.rules.wording import meant, quoted
 from flowc_dsl.source import Span
 
 
@@ -101,7 +102,8 @@ def unused_declaration(graph: FlowGraph) -> Iterator[Finding]:
     for enum in system.enums.values():
         if enum.name not in used:
             yield Unused("enum", enum.name, enum.span)
-    libraries = {ref.name for service in system.services.values() for ref in service.uses}
+    uses = {ref.name for service in system.services.values() for ref in service.uses}
+    libraries = uses | meant(uses, system.libraries)
     for library in system.libraries.values():
         if library.name not in libraries:
             yield Unused("library", library.name, library.span)
@@ -120,7 +122,8 @@ def _used_types(system: System) -> set[str]:
     needs = {struct.name: _type_names(struct.fields) for struct in system.types.values()}
     used: set[str] = set()
     for event in system.events.values():
-        _add_all(_type_names(event.fields), needs, used)
+        names = _type_names(event.fields)
+        _add_all(names | meant(names - BUILT_IN, needs.keys() | system.enums.keys()), needs, used)
     for name, own in needs.items():  # a first unused type stands for all that hang on it
         others = [other for other in needs if other != name and name in needs[other]]
         if name not in used and not others:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 
 NAMES_MAX = 4  # in one sentence; the rest are counted
 
@@ -31,5 +31,7 @@ def nearest(name: str, candidates: Iterable[str]) -> str | None:
     return by_lower[close[0]] if close else None
 
 
-def path_text(witness: Sequence[str]) -> str:
-    return " -> ".join(witness)
+def meant(names: Iterable[str], declared: Collection[str]) -> frozenset[str]:
+    """What the names that are not declared were probably meant to be."""
+    unknown = sorted(name for name in names if name not in declared)
+    return frozenset(filter(None, (nearest(name, declared) for name in unknown)))

@@ -5,6 +5,7 @@ To add one, add a line to `COMMANDS` and a module that defines a click command n
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Final
 
@@ -45,6 +46,21 @@ class LazyGroup(click.Group):
         """The list of commands from the table alone, so that `--help` imports none of them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> object:
+        """A fault of ours ends in one line and exit code 3; `FLOWC_TRACEBACK=1` shows all of it."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, OSError):
+            raise
+        except Exception as error:
+            if os.environ.get("FLOWC_TRACEBACK"):
+                raise
+            from flowc_engine.cli.common import ExitCode, fail, place_of
+
+            command = f"flowc {ctx.invoked_subcommand}"
+            fault = f"{type(error).__name__} at {place_of(error)}: {error}"
+            fail(f"`{command}` failed (FLW999): {fault}", ExitCode.FAILURE)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

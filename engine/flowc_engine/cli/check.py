@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import asdict, replace
 from datetime import date, datetime
@@ -16,7 +17,7 @@ from flowc_dsl.diagnostics.order import in_order
 from flowc_dsl.diagnostics.width import Look
 from flowc_dsl.rules.wording import counted
 from flowc_dsl.source import Source
-from flowc_engine.cli.checking import STDIN, CheckedProgram, check_path, check_texts
+from flowc_engine.cli.checking import CheckedProgram, check_path, check_stdin
 from flowc_engine.cli.common import ColorChoice, color_option, fail, look_for, today
 
 Format = Literal["full", "concise", "json"]
@@ -46,7 +47,7 @@ def command(
     """Check the guidelines over the systems at PATHS.
 
     A path is a main file (one with `system NAME`), a folder that is searched for main files, or `-`
-    for standard input. Without paths the current folder is searched.
+    for a main file on standard input. Without paths the current folder is searched.
 
     Exit codes: 0 clean, 1 errors or warnings, 2 usage or unreadable input, 3 a failure of flowc.
     """
@@ -63,12 +64,12 @@ def _check_all(paths: tuple[str, ...], as_of: date) -> list[CheckedProgram]:
     for path in paths:
         if path == "-":
             data = sys.stdin.buffer.read()
-            checked.setdefault("-", check_texts({STDIN: data}, STDIN, as_of, STDIN))
+            checked.setdefault("-", check_stdin(data, as_of))
         elif Path(path).is_dir():
             for main in _main_files(Path(path)):
-                checked.setdefault(str(main.resolve()), check_path(main, as_of))
+                checked.setdefault(os.path.realpath(main), check_path(main, as_of))
         else:
-            checked.setdefault(str(Path(path).resolve()), check_path(Path(path), as_of))
+            checked.setdefault(os.path.realpath(path), check_path(Path(path), as_of))
     return list(checked.values())
 
 
@@ -142,7 +143,8 @@ def _closing(checked: list[CheckedProgram], summary: Summary, look: Look) -> str
     faults = [(summary.errors, "error"), (summary.warnings, "warning")]
     counts = ", ".join(counted(count, noun) for count, noun in faults if count)
     skipped = "; the rules wait until the text is understood"
-    waits = skipped if any(not one.report.judged for one in checked) else ""
+    read = [one for one in checked if one.compilation is not None]
+    waits = skipped if any(not one.report.judged for one in read) else ""
     return _paint(look.show(f"{name}: {sizes}: {counts}{waits}"), "1", look)
 
 

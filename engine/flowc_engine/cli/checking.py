@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from traceback import extract_tb
 from typing import TYPE_CHECKING
 
 from flowc_dsl.check import Report, Summary, check_system
@@ -15,10 +14,11 @@ from flowc_dsl.diagnostics.diagnostic import Diagnostic, Label
 from flowc_dsl.diagnostics.rebase import rebased
 from flowc_dsl.rules.registry import INTERNAL_FAILURE, UNREADABLE
 from flowc_dsl.source import Source, Span
-from flowc_engine.cli.common import ExitCode, shown_path
+from flowc_engine.cli.common import ExitCode, place_of, shown_path
 
 if TYPE_CHECKING:
     from flowc_dsl.compile import Compilation
+    from flowc_dsl.plan import Plan
     from flowc_engine.loader import LoadedProgram
 
 STDIN = "<stdin>"
@@ -34,14 +34,31 @@ class CheckedProgram:
     program: LoadedProgram | None = None
     compilation: Compilation | None = None
 
+    @property
+    def plan(self) -> Plan:
+        """What the engine runs. Only of a program without errors, as `load_checked` gives it."""
+        assert self.compilation is not None
+        assert not self.report.has_errors
+        return self.compilation.plan()
+
 
 def check_path(path: Path, today: date) -> CheckedProgram:
     """Checks the program whose main file is `path`."""
     from flowc_engine.loader import load
 
-    shown = shown_path(path)
+    return _check(shown_path(path), lambda: load(path), today)
+
+
+def check_stdin(text: bytes, today: date) -> CheckedProgram:
+    """Checks a main file that is not on disk; its imports are sought from the current folder."""
+    from flowc_engine.loader import load_text
+
+    return _check(STDIN, lambda: load_text(text, Path(STDIN)), today)
+
+
+def _check(shown: str, load: Callable[[], LoadedProgram], today: date) -> CheckedProgram:
     try:
-        program = load(path)
+        program = load()
     except OSError as error:
         return _unreadable(shown, error)
     checked = check_texts(program.files, program.main, today, shown)
@@ -102,12 +119,11 @@ def _unreadable(shown: str, error: OSError) -> CheckedProgram:
 
 
 def _failed(shown: str, main: str, error: Exception) -> CheckedProgram:
-    frames = extract_tb(error.__traceback__)
-    last = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "nowhere"
+    fault = f"{type(error).__name__} at {place_of(error)}"
     found = Diagnostic(
         code=INTERNAL_FAILURE.code,
         level=INTERNAL_FAILURE.level,
-        message=f"flowc failed while it checked `{main}`: {type(error).__name__} at {last}",
+        message=f"flowc failed while it checked `{main}`: {fault}",
         primary=Label(Span(shown, 0, 0)),
         notes=(str(error)[:500],) if str(error) else (),
         help="this is a fault of flowc: please report it with the text and this message",

@@ -66,6 +66,14 @@ def fail(message: str, code: ExitCode = ExitCode.USAGE) -> NoReturn:
     sys.exit(code)
 
 
+def place_of(error: BaseException) -> str:
+    """The file and line where it was raised."""
+    from traceback import extract_tb
+
+    frames = extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "nowhere"
+
+
 def shown_path(path: Path) -> str:
     """The path as seen from the current folder, where it is below it."""
     try:

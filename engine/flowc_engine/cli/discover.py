@@ -27,7 +27,7 @@ def discover(folder: Path) -> Found:
 
     A file that can't be read is a main file: whoever loads it will say why it can't be read.
     """
-    paths = {path.resolve(): path for path in sorted(flow_files(folder))}
+    paths = {_real(path): path for path in sorted(flow_files(folder))}
     imports: dict[Path, set[Path]] = {}
     systems: list[Path] = []
     for resolved, path in paths.items():
@@ -39,7 +39,7 @@ def discover(folder: Path) -> Found:
             continue
         code = _NO_CODE.sub(lambda m: m[0] if m[0].startswith(b'"') else b" ", text)
         names = [os.fsdecode(name) for name in _IMPORT.findall(code) if b"\0" not in name]
-        imports[resolved] = {(resolved.parent / name).resolve() for name in names}
+        imports[resolved] = {_real(resolved.parent / name) for name in names}
         if _SYSTEM.search(_NO_CODE.sub(b" ", text)):
             systems.append(resolved)
     imported = {to for path, targets in imports.items() for to in targets if to != path}
@@ -60,6 +60,11 @@ def flow_files(folder: Path) -> Iterator[Path]:
         for name in names:
             if name.endswith(".flow") and not name.startswith("."):
                 yield Path(parent) / name
+
+
+def _real(path: Path) -> Path:
+    """Unlike `Path.resolve`, no error where links lead round in a ring."""
+    return Path(os.path.realpath(path))
 
 
 def _closure(main: Path, imports: Mapping[Path, set[Path]]) -> set[Path]:
