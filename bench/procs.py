@@ -41,6 +41,9 @@ def role(pid: int) -> str:
     return target.stem if target.parent.name == "logs" else "supervisor"
 
 
+UNSETTLED = (None, "supervisor", "warm")  # a process that was just forked looks like its parent
+
+
 class Usage:
     """CPU time by role of the processes below `pid`, since the last `begin`."""
 
@@ -59,7 +62,7 @@ class Usage:
         try:
             root = psutil.Process(self._pid)
             for process in [root, *root.children(recursive=True)]:
-                if process.pid not in self._roles:
+                if self._roles.get(process.pid) in UNSETTLED:
                     self._roles[process.pid] = role(process.pid)
                 self._now[process.pid] = cpu_seconds(process.pid)
         except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from flowc_dsl.diagnostics.diagnostic import Diagnostic, Label, Level
 from flowc_dsl.diagnostics.order import in_order
+from flowc_dsl.lower.faults import TooMany
 from flowc_dsl.lower.imports import imports_of, resolve_import
 from flowc_dsl.lower.passes import PASSES
 from flowc_dsl.lower.work import Work
@@ -69,7 +70,10 @@ class Compilation:
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """The faults of text, files, names and types, in the one order of all reports."""
         work, failures = self._work
-        return in_order([*(fault.diagnostic() for fault in work.faults), *failures])
+        faults = list(work.faults)
+        if work.dropped:
+            faults.append(TooMany(Span(self.main, 0, 0), work.dropped))
+        return in_order([*(fault.diagnostic() for fault in faults), *failures])
 
     @cached_property
     def system(self) -> System | None:

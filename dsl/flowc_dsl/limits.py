@@ -10,6 +10,8 @@ NESTING_MAX: Final = 32  # of braces, brackets, parentheses and `<`
 NAME_CHARS_MAX: Final = 128
 SYNTAX_FAULTS_MAX: Final = 25  # reported of one file
 RECOVERIES_MAX: Final = 250  # tried in one file; then the rest of it is given up
+FAULTS_MAX: Final = 1_000  # of names and types, kept of one program
+COMPARISONS_MAX: Final = 50_000  # of a name with candidates, for "did you mean"
 FILES_MAX: Final = 10_000  # of one program
 
 # ---- numbers

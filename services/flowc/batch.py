@@ -121,7 +121,9 @@ def _column(codec: EventCodec, field: FieldPlan, index: int, values: Any, rows: 
 
 def _cast(field: FieldPlan, values: Any, wanted: pa.DataType) -> pa.Array:
     try:
-        array = _flat(values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values))
+        array = _flat(
+            values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
+        )
         return array if array.type == wanted else array.cast(wanted)
     except pa.ArrowException as error:
         text = str(error).partition("\n")[0]

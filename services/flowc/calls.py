@@ -17,9 +17,9 @@ from flowc.columns import MisfitError
 from flowc.contract import Contract
 from flowc.errors import ContractError, SchemaError
 from flowc.load import Function, Handler
-from flowc.outbox import EmittedBatch, Outbox, roots_of, too_large
+from flowc.outbox import Outbox, roots_of, too_large
+from flowc.packing import EmittedBatch
 from flowc.rows import Rows
-
 
 T = TypeVar("T")
 
@@ -116,7 +116,11 @@ class AsyncCall:
     whole = False
 
     def __init__(
-        self, function: Function, contract: Contract, who: Who, loop: asyncio.AbstractEventLoop | None
+        self,
+        function: Function,
+        contract: Contract,
+        who: Who,
+        loop: asyncio.AbstractEventLoop | None,
     ) -> None:
         self._event_call = EventCall(function, contract, who)
         self._loop = loop

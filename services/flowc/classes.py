@@ -70,10 +70,25 @@ class Classes:
         return name
 
     def adopt_imported(self) -> None:
-        """Use the event classes that have been imported so far. Raises `CodeError`."""
+        """Use the event classes that have been imported so far, and the enums and records that
+        their fields have: code says `event.sky is Sky.CLEAR`. Raises `CodeError`."""
         for cls in Event.__subclasses__():
             if cls.__module__ != DYNAMIC_MODULE and self.name_of(cls) is not None:
                 self._imported[cls.__name__] = cls
+                self._adopt_fields(cls)
+
+    def _adopt_fields(self, cls: type[msgspec.Struct]) -> None:
+        waiting = list(typing.get_type_hints(cls).values())
+        while waiting:
+            hint = waiting.pop()
+            waiting += typing.get_args(hint)
+            if not isinstance(hint, type):
+                continue
+            if issubclass(hint, enum.StrEnum) and hint.__name__ in self._enums:
+                self._enums[hint.__name__] = hint
+            elif issubclass(hint, Record) and self._records.get(hint.__name__, hint) is not hint:
+                self._records[hint.__name__] = hint
+                waiting += typing.get_type_hints(hint).values()
 
     def lookup(self, name: str) -> type[Any]:
         """An event's, struct's or enum's class. Raises `KeyError`."""
@@ -116,9 +131,7 @@ class Classes:
             self._records[name] = cls
         return cls
 
-    def _struct(
-        self, name: str, fields: tuple[FieldPlan, ...], base: type[S], doc: str
-    ) -> type[S]:
+    def _struct(self, name: str, fields: tuple[FieldPlan, ...], base: type[S], doc: str) -> type[S]:
         specs: list[Any] = []
         for field in fields:
             spec = (attribute_name(field.name), self.python_type(field.type))
@@ -152,8 +165,10 @@ class Classes:
         hints = typing.get_type_hints(cls)
         for name, kind in declared.items():
             if not self._same(hints[name], kind, seen):
-                text = type_text(kind)
-                return f"{cls.__name__}.{name} is {_hint_text(hints[name])}, declared {text}"
+                found, text = _hint_text(hints[name]), type_text(kind)
+                if kind.kind == "enum":
+                    text += f" {{ {' '.join(self.plan.enums[kind.name])} }}"
+                return f"{cls.__name__}.{name} is {found}, declared {text}"
         return None
 
     def _same(self, hint: Any, declared: TypePlan, seen: set[type]) -> bool:
@@ -227,6 +242,8 @@ def type_text(declared: TypePlan) -> str:
 
 
 def _hint_text(hint: Any) -> str:
+    if isinstance(hint, type) and issubclass(hint, enum.StrEnum):
+        return f"{hint.__name__} {{ {' '.join(hint)} }}"
     return hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint)
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from flowc.codec import Codecs
-from flowc.outbox import STEP_BYTES_MAX, Bodies, Outbox, UnfitError
+from flowc.outbox import STEP_BYTES_MAX, Outbox
+from flowc.packing import Bodies, UnfitError
 from flowc_engine import limits
 from flowc_engine.bus import wire
 
@@ -67,7 +68,9 @@ class Draft:
                 return
             causes = self.outbox.causes()
             if len(causes) == 1:
-                why = f"{self.outbox.count} events of {out.size} bytes for one event, a step has at "
+                why = (
+                    f"{self.outbox.count} events of {out.size} bytes for one event, a step has at "
+                )
                 self._park(causes[0], f"{why}most {STEP_BYTES_MAX} bytes", blame)
                 continue
             rest = self._split(causes[(len(causes) - 1) // 2])

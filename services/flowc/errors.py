@@ -1,13 +1,13 @@
 """What can go wrong, as exceptions.
 
-    FlowcError
-    ├── CodeError            the user's code can't be used: missing, raises on import, lacks a function
-    ├── NoPlanError          asked for event classes outside of a service process
-    ├── ContractError        a handler did what its declaration does not allow; never retried
-    │   └── SchemaError      an event that does not fit its declared type
-    ├── HaltedError          a handler gave up, and its declaration says `then halt`
-    ├── FencedError          another process has taken over
-    └── RefusedError         the broker does not accept this process or what it said
+FlowcError
+├── CodeError            the user's code can't be used: missing, raises on import, lacks a function
+├── NoPlanError          asked for event classes outside of a service process
+├── ContractError        a handler did what its declaration does not allow; never retried
+│   └── SchemaError      an event that does not fit its declared type
+├── HaltedError          a handler gave up, and its declaration says `then halt`
+├── FencedError          another process has taken over
+└── RefusedError         the broker does not accept this process or what it said
 """
 
 from __future__ import annotations

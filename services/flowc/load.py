@@ -18,7 +18,9 @@ from flowc_dsl.plan import HandlerPlan, RetryPlan, ServicePlan
 
 Shape = Literal["plain", "async", "async_generator"]
 Takes = Literal["event", "record_batch", "batch"]
-_OWN: Final = str(Path(__file__).parent)
+_NOT_USERS: Final = (
+    str(Path(__file__).parent), str(Path(importlib.__file__).parent), "<frozen importlib",
+)  # fmt: skip
 _BATCHES: Final[dict[str, Takes]] = {"Batch": "batch", "RecordBatch": "record_batch"}
 
 
@@ -62,7 +64,7 @@ def load_handlers(service: ServicePlan) -> list[Handler]:
             wanted = declared.name or handler_name(trigger)
             call = getattr(target, wanted, None)
             if callable(call):
-                function = _function(f"{service.name}.{wanted}", call)
+                function = function_of(f"{service.name}.{wanted}", call)
                 handlers.append(Handler(trigger, function, declared))
             else:
                 missing.append(_missing(service, target, wanted, trigger))
@@ -138,14 +140,13 @@ def _file(target: Any) -> str:
     return getattr(module, "__file__", None) or str(module)
 
 
-def _function(name: str, call: Callable[..., Any]) -> Function:
+def function_of(name: str, call: Callable[..., Any]) -> Function:
+    """How the function wants to be called. Raises `CodeError` for one that is no handler."""
     try:
         parameters = list(inspect.signature(call).parameters.values())
     except (TypeError, ValueError) as error:
         raise CodeError(f"{name} can't be called: {error}") from error
-    positional = [
-        p for p in parameters if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD}
-    ]
+    positional = [p for p in parameters if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD}]
     required = [p for p in positional if p.default is p.empty]
     keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
     if not positional or len(required) > 2 or keywords:
@@ -174,9 +175,7 @@ def user_trace(error: BaseException) -> str:
     """The error and where it came from, without the frames of flowc and of the import system."""
     trace = traceback.TracebackException.from_exception(error)
     kept = [
-        frame
-        for frame in trace.stack
-        if not frame.filename.startswith((_OWN, "<frozen importlib"))
+        frame for frame in trace.stack if not frame.filename.startswith(_NOT_USERS)
     ]
     trace.stack = traceback.StackSummary.from_list(kept)
     trace.__cause__ = trace.__context__ = None

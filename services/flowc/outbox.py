@@ -1,43 +1,22 @@
-"""What handlers emitted since the last step, and how it becomes bodies.
-
-Order: events with the same key stay in the order in which they were emitted, whatever their
-types. Otherwise events of one type are put together, so that a step has few bodies.
-"""
+"""What handlers emitted since the last step, and how it becomes bodies. Events keep the order in
+which they were emitted, whatever their types."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import compress
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 
-from flowc.codec import Codecs, EventCodec, as_int64, misfit_row, now_us, size_limit_text
+from flowc.codec import Codecs, EventCodec, as_int64, misfit_row, now_us
 from flowc.columns import MisfitError
+from flowc.packing import Bodies, EmittedBatch, Packer, UnfitError, by_type
 from flowc_engine import limits
-from flowc_engine.bus import wire
 
 STEP_BYTES_MAX = limits.FRAME_BYTES_MAX // 2
 """Of what one step emits."""
-
-
-class Bodies(NamedTuple):
-    """The part of a step that was emitted."""
-
-    batches: list[wire.Batch]
-    bodies: list[memoryview]
-    size: int
-
-
-class UnfitError(Exception):
-    """An emitted event can't be sent. `cause` is the offset of the event whose handler emitted
-    it."""
-
-    def __init__(self, cause: int, event: str, why: str) -> None:
-        super().__init__(why)
-        self.cause, self.event = cause, event
 
 
 @dataclass(slots=True)
@@ -49,24 +28,6 @@ class Emitted:
     names: dict[type, str] = field(default_factory=dict)
     causes: list[int] = field(default_factory=list)
     roots: list[int] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class EmittedBatch:
-    """Events of one type as columns."""
-
-    event: str
-    columns: list[pa.Array]
-    causes: pa.Array
-    roots: pa.Array
-
-    def part(self, begin: int, end: int) -> EmittedBatch:
-        """Rows `begin` to `end` (exclusive)."""
-        size = end - begin
-        columns = [c.slice(begin, size) for c in self.columns]
-        return EmittedBatch(
-            self.event, columns, self.causes.slice(begin, size), self.roots.slice(begin, size)
-        )
 
 
 class Outbox:
@@ -119,15 +80,30 @@ class Outbox:
 
         Raises `UnfitError`; then `drop` its cause and try again.
         """
-        time_us = now_us()
-        found = Bodies([], [], 0)
+        packer = Packer(now_us())
+        at = 0
         for part in self._parts:
+            rows = len(part.causes)
             if isinstance(part, EmittedBatch):
-                _pack(self._codecs[part.event], part, time_us, found)
-                continue
-            for name, chosen in _by_type(part, self._codecs):
-                _pack(self._codecs[name], self._columns(name, chosen), time_us, found)
-        return found._replace(size=sum(map(len, found.bodies)))
+                packer.add(self._codecs[part.event], part, range(at, at + rows))
+            else:
+                self._pack(packer, part, at)
+            at += rows
+        return packer.bodies()
+
+    def _pack(self, packer: Packer, emitted: Emitted, at: int) -> None:
+        """Add events to a message in which `at` events come before them."""
+        kinds = by_type(emitted.events)
+        for cls, own in kinds.items():
+            codec = self._codecs[emitted.names[cls]]
+            if len(kinds) == 1:
+                packer.add(codec, self._columns(codec, emitted), range(at, at + len(own)))
+            else:
+                chosen = Emitted(
+                    [emitted.events[i] for i in own], emitted.names,
+                    [emitted.causes[i] for i in own], [emitted.roots[i] for i in own],
+                )  # fmt: skip
+                packer.add(codec, self._columns(codec, chosen), [at + i for i in own])
 
     def split(self, through: int) -> Outbox:
         """Keep what follows from offsets up to `through`; the rest comes back."""
@@ -142,8 +118,8 @@ class Outbox:
         """The offsets that something follows from, ascending, each once."""
         return sorted({c for part in self._parts for c in _causes(part)})
 
-    def _columns(self, name: str, emitted: Emitted) -> EmittedBatch:
-        codec = self._codecs[name]
+    def _columns(self, codec: EventCodec, emitted: Emitted) -> EmittedBatch:
+        name = codec.name
         try:
             columns = codec.columns(emitted.events)
         except MisfitError:
@@ -167,54 +143,6 @@ def _where(part: Emitted | EmittedBatch, chosen: list[bool]) -> Emitted | Emitte
     )  # fmt: skip
 
 
-def _by_type(emitted: Emitted, codecs: Codecs) -> Iterator[tuple[str, Emitted]]:
-    """Put together what may be, see the module's docstring."""
-    kinds = {emitted.names[cls] for cls in set(map(type, emitted.events))}
-    if len(kinds) < 2:
-        yield from ((kind, emitted) for kind in kinds)
-        return
-    groups: list[tuple[str, Emitted]] = []
-    latest: dict[str, int] = {}  # the last group of a type
-    at_least: dict[Any, int] = {}  # the group that the last event of a key went to
-    key_of = {kind: codecs[kind].key for kind in kinds}
-    for event, cause, root in zip(emitted.events, emitted.causes, emitted.roots, strict=True):
-        name = emitted.names[type(event)]
-        key = None if key_of[name] is None else getattr(event, str(key_of[name]))
-        index = latest.get(name, -1)
-        if index < 0 or (key is not None and at_least.get(key, 0) > index):
-            index = latest[name] = len(groups)
-            groups.append((name, Emitted()))
-        if key is not None:
-            at_least[key] = index
-        group = groups[index][1]
-        group.events.append(event)
-        group.causes.append(cause)
-        group.roots.append(root)
-    yield from groups
-
-
-def pack(codec: EventCodec, batch: EmittedBatch, time_us: int) -> Bodies:
-    """A batch as one body, or as several where it is too large. Raises `UnfitError`."""
-    found = Bodies([], [], 0)
-    _pack(codec, batch, time_us, found)
-    return found
-
-
-def _pack(codec: EventCodec, batch: EmittedBatch, time_us: int, found: Bodies) -> None:
-    """Append as one body, or as several where it is too large."""
-    rows = len(batch.causes)
-    body = codec.body(batch.columns, rows, time_us, batch.causes, batch.roots)
-    if len(body) <= limits.DELIVER_BYTES_MAX and rows <= limits.BATCH_ROWS_MAX:
-        found.batches.append(wire.Batch(codec.name, rows))
-        found.bodies.append(body)
-    elif rows > 1:
-        _pack(codec, batch.part(0, rows // 2), time_us, found)
-        _pack(codec, batch.part(rows // 2, rows), time_us, found)
-    else:
-        why = size_limit_text(codec.name, len(body))
-        raise UnfitError(batch.causes[0].as_py() or 0, codec.name, why)
-
-
 def roots_of(causes: pa.Array, offsets: list[int], roots: list[int]) -> pa.Array | None:
     """The roots of events with these causes; None if one is not among `offsets` (ascending)."""
     found = []
@@ -234,7 +162,7 @@ def too_large(codec: EventCodec, batch: EmittedBatch) -> str | None:
     if size > STEP_BYTES_MAX:
         return f"{size} bytes of {codec.name} at once, a step has at most {STEP_BYTES_MAX}"
     try:
-        pack(codec, batch, 0)
+        Packer(0).add(codec, batch, range(len(batch.causes)))
     except UnfitError as error:
         return str(error)
     return None

@@ -34,7 +34,7 @@ from flowc.classes import use_plan
 from flowc.codec import Codecs, misfit_row, now_us
 from flowc.columns import MisfitError
 from flowc.errors import ContractError, FencedError, FlowcError, RefusedError, SchemaError
-from flowc.outbox import EmittedBatch, UnfitError, pack
+from flowc.packing import EmittedBatch, Packer, UnfitError, by_type
 from flowc_dsl.plan import Plan
 from flowc_engine import limits
 from flowc_engine.bus import wire
@@ -226,9 +226,7 @@ class Publisher:
             self._cond.notify_all()
 
     def _serve(self) -> None:
-        hello = wire.Hello(
-            "source", self.name, 0, uuid.uuid4().hex, self._plan.hash, os.getpid()
-        )
+        hello = wire.Hello("source", self.name, 0, uuid.uuid4().hex, self._plan.hash, os.getpid())
         with Client(self._endpoint, hello) as client:
             poller = zmq.Poller()
             poller.register(client.socket, zmq.POLLIN)
@@ -314,9 +312,7 @@ class Publisher:
             or self._unacked_bytes >= limits.SOURCE_WINDOW_BYTES_MAX
         )
 
-    def _publish(
-        self, client: Client, batches: list[wire.Batch], bodies: list[memoryview]
-    ) -> None:
+    def _publish(self, client: Client, batches: list[wire.Batch], bodies: list[memoryview]) -> None:
         assert self._opened is not None
         message = wire.Publish(self.name, self._opened.epoch, self._sent, batches)
         rows = sum(b.rows for b in batches)
@@ -329,47 +325,49 @@ class Publisher:
         self._unacked_bytes += size
         client.send(message, bodies)
 
-    def _messages(
-        self, items: list[Any]
-    ) -> Iterable[tuple[list[wire.Batch], list[memoryview]]]:
-        """The items as messages, each of a bounded size."""
-        batches: list[wire.Batch] = []
-        bodies: list[memoryview] = []
-        size = 0
-        for batch, body in self._bodies(items):
-            if batches and (
-                size + len(body) > limits.SOURCE_WINDOW_BYTES_MAX
-                or len(batches) == limits.BATCHES_PER_MESSAGE_MAX
-            ):
-                yield batches, bodies
-                batches, bodies, size = [], [], 0
-            batches.append(batch)
-            bodies.append(body)
-            size += len(body)
-            if self._halted:
-                break
-        if batches:
-            yield batches, bodies
-
-    def _bodies(self, items: list[Any]) -> Iterator[tuple[wire.Batch, memoryview]]:
-        """Neighbours of one type together: the order of the events stays.
+    def _messages(self, items: list[Any]) -> Iterator[tuple[list[wire.Batch], list[memoryview]]]:
+        """The items as messages, each of a bounded size.
 
         At an event that can't be sent the error is kept for the program, and it ends.
         """
+        mixed = None if any(type(i) is Batch for i in items) else self._mixed(items)
+        if mixed is not None:
+            yield mixed
+            return
         number = self._sent
-        for cls, group in groupby(items, type):
+        for cls, group in groupby(items, type):  # neighbours of one type together
             for item in group if cls is Batch else (list(group),):
                 emitted, why = self._columns(item)
+                rows = len(emitted.causes)
                 try:
-                    if len(emitted.causes):
-                        packed = pack(self._codecs[emitted.event], emitted, now_us())
-                        yield from zip(packed.batches, packed.bodies, strict=True)
+                    if rows:
+                        packer = Packer(now_us())
+                        packer.add(self._codecs[emitted.event], emitted, range(rows))
+                        yield from zip(
+                            *([[x] for x in xs] for xs in packer.bodies()[:2]), strict=True
+                        )
                 except UnfitError as error:
                     why = str(error)
-                number += len(emitted.causes)
+                number += rows
                 if why is not None:
                     self._halt(SchemaError(f"source {self.name}, event {number}: {why}"))
                     return
+
+    def _mixed(self, items: list[Any]) -> tuple[list[wire.Batch], list[memoryview]] | None:
+        """Events as one message; None if one does not fit, or if they are too large for that."""
+        packer = Packer(now_us())
+        for own in by_type(items).values():
+            emitted, why = self._columns([items[i] for i in own])
+            if why is not None:
+                return None
+            try:
+                packer.add(self._codecs[emitted.event], emitted, own)
+            except UnfitError:
+                return None
+        batches, bodies, size = packer.bodies()
+        if size > limits.SOURCE_WINDOW_BYTES_MAX or len(batches) > limits.BATCHES_PER_MESSAGE_MAX:
+            return None
+        return batches, bodies
 
     def _columns(self, item: Batch | list[Any]) -> tuple[EmittedBatch, str | None]:
         """The columns of all, or of those before one that does not fit, and why it does not."""

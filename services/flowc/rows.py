@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import pairwise, repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flowc.batch import OFFSET, Batch
-from flowc.columns import decoder
+from flowc.columns import decode_times
 from flowc.context import Context
-from flowc_dsl.plan import TypePlan
+from flowc_engine.bus.wire import Delivered
 
 if TYPE_CHECKING:
     from flowc.codec import EventCodec
@@ -44,6 +46,10 @@ class Rows:
         """As objects."""
         return self.codec.objects(self.batch)
 
+    def decode(self) -> None:
+        """Make the objects now, so that parts share them."""
+        _ = self.events
+
     @cached_property
     def keys(self) -> list[Any]:
         """The value of each event's key; of an event type without a key, None."""
@@ -53,20 +59,30 @@ class Rows:
     @cached_property
     def roots(self) -> list[int]:
         """The start of each event's chain of causes."""
-        column = self.batch.column("_root")
-        if column.null_count == len(self):
+        if self.batch.column("_root").null_count == len(self):
             return list(self.offsets)
-        return pc.coalesce(column, pa.array(self.offsets, pa.int64())).to_pylist()  # type: ignore[no-any-return]
+        return self._root_column.to_pylist()  # type: ignore[no-any-return]
+
+    @property
+    def _root_column(self) -> pa.Array:
+        column = self.batch.column("_root")
+        return pc.coalesce(column, self._offset_column) if column.null_count else column
+
+    @property
+    def _offset_column(self) -> pa.Array:
+        offsets = self.offsets
+        if isinstance(offsets, range):
+            return pa.array(np.arange(offsets.start, offsets.stop))
+        return pa.array(offsets, pa.int64())
 
     def contexts(
         self, service: str, replica: int, *, attempt: int = 1, replaying: bool = False
     ) -> list[Context]:
         """A `Context` for each event."""
-        rest = (self.source, attempt, replaying, service, replica)
-        times = decoder(self.codec.classes, TypePlan("timestamp"))(self.batch.column("_time"))
+        times = decode_times(self.batch.column("_time"))
         causes = self.batch.column("_cause").to_pylist()
-        columns = zip(self.offsets, times, self.keys, causes, self.roots, strict=True)
-        return [Context(*row, *rest) for row in columns]
+        same = map(repeat, (self.source, attempt, replaying, service, replica))
+        return list(map(Context, self.offsets, times, self.keys, causes, self.roots, *same))
 
     def arrow(self) -> pa.RecordBatch:
         """What a handler of batches gets: its own fields, `_offset`, `_time`, `_cause`, `_root`."""
@@ -74,10 +90,10 @@ class Rows:
         names = [*self.codec.own_schema.names, OFFSET, "_time", "_cause", "_root"]
         columns = [
             *(self.batch.column(i) for i in range(own)),
-            pa.array(self.offsets, pa.int64()),
+            self._offset_column,
             self.batch.column("_time"),
             self.batch.column("_cause"),
-            pa.array(self.roots, pa.int64()),
+            self._root_column,
         ]
         return pa.RecordBatch.from_arrays(columns, names=names)
 
@@ -104,10 +120,36 @@ class Rows:
         return Rows(self.codec, batch, [self.offsets[i] for i in indices], self.source)
 
 
+def offsets_of(batch: Delivered) -> Sequence[int]:
+    """The offset of each row of a delivered body."""
+    if not batch.places:
+        return range(batch.first, batch.first + batch.rows)
+    places = np.frombuffer(batch.places, "<u4").astype(np.int64)
+    return (places + batch.first).tolist()  # type: ignore[no-any-return]
+
+
 def rows_between(rows: Rows, begin: int, end: int) -> Rows:
-    """The rows with offsets in [begin, end) of a whole body."""
-    first = rows.offsets[0] if len(rows) else 0
-    return rows.part(max(begin - first, 0), min(end - first, len(rows)))
+    """The rows with offsets in [begin, end)."""
+    return rows.part(bisect_left(rows.offsets, begin), bisect_left(rows.offsets, end))
+
+
+def in_order(bodies: list[Rows]) -> list[Rows]:
+    """The rows of several bodies in the order of their offsets, as runs of one type."""
+    bodies = [rows for rows in bodies if len(rows)]
+    if all(a.offsets[-1] < b.offsets[0] for a, b in pairwise(bodies)):
+        return bodies
+    offsets = np.concatenate([np.asarray(rows.offsets, np.int64) for rows in bodies])
+    order = np.argsort(offsets)
+    body = np.repeat(np.arange(len(bodies)), [len(rows) for rows in bodies])[order]
+    ends = np.append(np.flatnonzero(np.diff(body)) + 1, len(body)).tolist()
+    at = [0] * len(bodies)
+    runs, begin = [], 0
+    for end, index in zip(ends, body[np.asarray(ends) - 1].tolist(), strict=True):
+        size = end - begin
+        runs.append(bodies[index].part(at[index], at[index] + size))
+        at[index] += size
+        begin = end
+    return runs
 
 
 def rows_of_partitions(rows: Rows, partitions: frozenset[int]) -> Rows:

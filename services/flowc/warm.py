@@ -59,6 +59,7 @@ def main() -> int:
     os.environ.update(_ENVIRONMENT)
     for name in _WARMED:
         importlib.import_module(name)
+    sys.modules["pyarrow"].array([0])  # its first array imports pandas, where that is installed
     gc.collect()
     gc.freeze()  # a collection in a child would write to, and so copy, every shared page
     WarmParent().run()
@@ -146,7 +147,7 @@ class WarmParent:
         except BaseException:  # noqa: BLE001 - the boundary of a process: all is written to its log
             traceback.print_exc()
         finally:
-            atexit._run_exitfuncs()  # noqa: SLF001 - as multiprocessing does; the user's code may count on it
+            atexit._run_exitfuncs()  # noqa: SLF001 - os._exit skips what the user registered
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
@@ -163,8 +164,6 @@ class WarmParent:
 
 def _say(message: dict[str, Any]) -> None:
     os.write(1, json.dumps(message).encode() + b"\n")
-
-
 
 
 if __name__ == "__main__":

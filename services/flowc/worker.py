@@ -26,7 +26,7 @@ from flowc.errors import ContractError, FencedError, HaltedError, RefusedError
 from flowc.load import Handler, user_trace
 from flowc.outbox import STEP_BYTES_MAX, Outbox
 from flowc.retries import Held, Retries, backoff_s
-from flowc.rows import Rows, rows_between, rows_of_partitions
+from flowc.rows import Rows, in_order, offsets_of, rows_between, rows_of_partitions
 from flowc_dsl.plan import RetryPlan, ServicePlan
 from flowc_engine import limits
 from flowc_engine.bus import wire
@@ -85,7 +85,7 @@ class Worker:
         self._resume: wire.Resume | None = None
         self._replaying_to: int | None = None
         self._draft = Draft(-1, codecs)  # -1: nothing was ever assigned
-        self._draft_since = 0.0
+        self._draft_since = self._now = 0.0
         self._chunk_rows = 64
         self.draining = False
 
@@ -166,20 +166,29 @@ class Worker:
         if deliver.mode == "deferred":
             self._deferred(deliver, rows)
             return
+        replay = deliver.mode == "replay"
+        own = [self._own(whole, deliver, replay=replay) for whole in rows]
         pieces: deque[_Piece] = deque()
-        for whole in rows:
-            own = rows_between(whole, deliver.begin, deliver.end)
-            own = rows_of_partitions(own, self._partitions)
-            if deliver.mode == "replay":
-                pieces.append(_Piece(self._without_deferred(own), replaying=True))
+        for run in in_order(own):
+            if replay:
+                pieces.append(_Piece(run, replaying=True))
             else:
-                pieces += self._above_floors(own, assign.floors)
-        self._queue.append(_Delivery(deliver, deque(p for p in pieces if len(p.rows))))
+                pieces += self._above_floors(run, assign.floors)
+        self._queue.append(_Delivery(deliver, pieces))
+
+    def _own(self, whole: Rows, deliver: wire.Deliver, *, replay: bool) -> Rows:
+        """The rows that are to be handled, decoded if their handlers want them one by one."""
+        own = rows_between(whole, deliver.begin, deliver.end)
+        own = rows_of_partitions(own, self._partitions)
+        if replay:
+            own = self._without_deferred(own)
+        if len(own) and not self._calls[own.event].whole:
+            own.decode()
+        return own
 
     def _body_rows(self, batch: wire.Delivered, body: bytes) -> Rows:
         codec = self._codecs[batch.event]
-        offsets = range(batch.first, batch.first + batch.rows)
-        return Rows(codec, codec.read(body), offsets, batch.source)
+        return Rows(codec, codec.read(body), offsets_of(batch), batch.source)
 
     def _without_deferred(self, rows: Rows) -> Rows:
         """Deferred events are not part of the past: they will be handled yet."""
@@ -236,7 +245,11 @@ class Worker:
         return bool(self._queue) and not full and not self._stuck()
 
     def work(self, now: float) -> None:
-        """Handle one bounded piece. Raises `HaltedError`."""
+        """Handle one bounded piece; `now` is the caller's monotonic clock, in s.
+
+        Raises `HaltedError`.
+        """
+        self._now = now
         held = None if self._stuck() else self._retries.take_due(now)
         if held is not None:
             self._retry(held, now)
@@ -267,26 +280,32 @@ class Worker:
             self._flush(send=True)
 
     def _handle_some(self, pieces: deque[_Piece]) -> float:
-        """Handle up to `_chunk_rows` of the first piece; the time then comes back."""
-        piece = pieces[0]
-        begin = piece.at
-        whole = self._calls[piece.rows.event].whole
-        end = len(piece.rows) if whole else min(begin + self._chunk_rows, len(piece.rows))
+        """Handle about `_chunk_rows` rows; the time it is then comes back."""
         begun = time.perf_counter()
+        done = 0
+        while pieces and done < self._chunk_rows:
+            done += self._handle_piece(pieces, self._chunk_rows - done)
+        took = time.perf_counter() - begun
+        fits = int(STEP_S_MAX / 2 * done / max(took, 1e-6))
+        self._chunk_rows = min(max(fits, 1), 4 * self._chunk_rows, limits.BATCH_ROWS_MAX)
+        return self._now + took
+
+    def _handle_piece(self, pieces: deque[_Piece], rows_max: int) -> int:
+        """Handle the first piece, or a part of it; the number of its rows comes back."""
+        piece = pieces[0]
+        begin, end = piece.at, len(piece.rows)
+        if not self._calls[piece.rows.event].whole:
+            end = min(begin + rows_max, end)
         part = piece.rows.part(begin, end)
         if piece.replaying:
             self._replay(part)
         else:
             self._run(part)
             self._draft.end = part.offsets[-1] + 1
-        took = time.perf_counter() - begun
-        if not whole:
-            fits = int(STEP_S_MAX / 2 * (end - begin) / max(took, 1e-6))
-            self._chunk_rows = min(max(fits, 1), 4 * self._chunk_rows, limits.BATCH_ROWS_MAX)
         piece.at = end
         if end == len(piece.rows):
             pieces.popleft()
-        return time.monotonic()
+        return end - begin
 
     def _delivery_done(self, deliver: wire.Deliver) -> None:
         if deliver.mode == "live":
@@ -378,7 +397,7 @@ class Worker:
         if isinstance(error, ContractError):
             self._draft.parked.append(self._parked(offset, rows.event, error, 1))
             return
-        due = time.monotonic() + backoff_s(self._retry_plan(rows.event), 1, self._dice)
+        due = self._now + backoff_s(self._retry_plan(rows.event), 1, self._dice)
         self._hold(rows, failed.row, attempts=1, due=due)
 
     def _retry(self, held: Held, now: float) -> None:

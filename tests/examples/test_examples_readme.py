@@ -31,14 +31,21 @@ def test_the_readme_is_true(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("shown", "is_so"),
     [
-        (["a 1", "b 2"], True),
-        (["a …", "…"], True),
+        (["a 1", "b #2"], True),
+        (["a 1", "b #3"], True),
+        (["a 1", "…"], True),
         (["…"], True),
-        (["…", "b 2"], True),
+        (["…", "b #2"], True),
         (["a 1"], False),
         (["b …", "…"], False),
-        (["a 1", "b 3"], False),
+        (["b #2", "a 1"], False),
     ],
 )
 def test_the_comparison_can_fail(shown: list[str], is_so: bool) -> None:
-    assert shows("a 1\nb 2\n", shown) is is_so
+    assert shows("a 1\nb #2\n", shown) is is_so
+
+
+def test_branches_come_in_any_order() -> None:
+    tree = "a #1\n├── b #2  +1.5 ms\n│   └── c #4  +2.0 ms\n└── d #3  +1.0 ms\n"
+    assert shows(tree, ["a #9", "├── d #8  +1.0 ms", "└── b #7  +0.1 ms", "    └── c #6  +9.0 ms"])
+    assert not shows(tree, ["a #9", "└── b #7  +0.1 ms", "    └── c #6  +9.0 ms"])

@@ -4,7 +4,7 @@ from collections import Counter
 from contextlib import nullcontext
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from flowc_dsl.compile import compile_program
@@ -14,7 +14,9 @@ from flowc_dsl.source import Source
 from flowc_dsl.syntax.parser import parse
 from support.layouts import any_layout, without_places
 
-LAWS = settings(max_examples=60, deadline=None)
+# Without the phase that explains failures: it traces every line, and takes longer than a test may.
+PHASES = [phase for phase in Phase if phase is not Phase.explain]
+LAWS = settings(max_examples=60, deadline=None, phases=PHASES)
 # A strategy of a whole grammar has a long name, of which hypothesis warns.
 pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
 
@@ -43,7 +45,7 @@ def test_nothing_is_lost(text):
     assert docs[0] == docs[1]
 
 
-@settings(LAWS, max_examples=40)
+@settings(LAWS, max_examples=30)
 @given(any_layout())
 def test_the_model_stays(text):
     before = compile_program({"main.flow": text}, "main.flow")
@@ -65,6 +67,15 @@ def test_lines_are_tidy(text):
         assert (len(line) - len(line.lstrip(" "))) % 2 == 0
         if len(line) > WIDTH_CHARS_MAX:
             assert "//" in line or len(line.split()) <= 8
+
+
+@pytest.mark.slow
+@settings(LAWS, max_examples=4_000)
+@given(any_layout())
+def test_all_laws_at_length(text):
+    once = format_text(text)
+    assert format_text(once) == once
+    assert without_places(tree_of(once).items) == without_places(tree_of(text).items)
 
 
 @given(st.text(max_size=60))

@@ -96,7 +96,7 @@ class World:
 
 def test_sources_start_when_every_service_is_ready() -> None:
     world = World()
-    assert world.spawned == [BROKER, LOG, WARM, PAY, SHIP]
+    assert world.spawned == [BROKER, WARM, LOG, PAY, SHIP]
     world.down = {SHIP}
     world.look()
     assert FEED not in world.spawned
@@ -310,8 +310,9 @@ def test_interrupt_before_anything_is_up() -> None:
     core = sc.RunCore([PAY], [], until_idle=False)
     core.begin()
     core.interrupt(0)
-    assert sc.Kill(BROKER, signal.SIGTERM) in core.take()
-    core.exited(BROKER, Exit(-15), 10)
+    assert {e.child for e in core.take() if isinstance(e, sc.Kill)} == {WARM, BROKER}
+    core.exited(WARM, Exit(-15), 10)
+    core.exited(BROKER, Exit(-15), 30)
     assert sc.Finish(0) in core.take()
 
 

@@ -101,5 +101,5 @@ def test_a_damaged_journal_stops_the_run_and_says_where(project: Tiny) -> None:
         file.write(bytes([byte[0] ^ 1]))
     done = project.flowc("run", "main.flow", "--until-idle")
     assert done.returncode == 3
-    assert "the broker can't go on: journal: damaged" in done.stderr
+    assert "the broker failed: journal: damaged" in done.stderr
     assert segment.name in done.stderr

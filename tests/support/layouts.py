@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from random import Random
 from typing import Any
 
 from hypothesis import strategies as st
@@ -211,28 +212,37 @@ program = words(
 )
 
 TIGHT = frozenset("{}()<>[],:|&?*=")
-spaces = st.sampled_from((" ", " ", "  ", "\n", "\n", "\n\n\n", "\t", "\r\n", " \n "))
-comments = st.sampled_from(
-    ("// why", "/// doc of it", "//", '// { " -> ', "//  two  spaces", "////")
-)
+SPACES = (" ", " ", "  ", "\n", "\n", "\n\n\n", "\t", "\r\n", " \n ")
+COMMENTS = ("// why", "/// doc of it", "//", '// { " -> ', "//  two  spaces", "////")
+ENDS = ("", "\n", " // the end", "\n\n// the end\n\n")
 
 
 @st.composite
-def any_layout(draw: st.DrawFn, tokens: st.SearchStrategy[Words] = program) -> str:
-    """The text of a program, with any space and any comments between its tokens."""
-    found = draw(tokens)
-    dense = draw(st.sampled_from((0, 0, 1, 6)))  # how many tokens of 20 have a comment before them
-    plain = draw(st.booleans())
+def any_layout(draw: st.DrawFn) -> str:
+    """The text of a program, with any space and any comments between its tokens.
+
+    The layout is drawn as one number: a choice for each token would take minutes to shrink.
+    """
+    return laid_out(draw(program), draw(st.integers(0, 2**32)))
+
+
+def laid_out(tokens: Words, seed: int) -> str:
+    """The tokens in one of many layouts; seed 0 has one space between any two."""
+    if seed == 0:
+        return " ".join(tokens)
+    random = Random(seed)
+    commented = random.choice((0, 0, 0.05, 0.3))  # how many tokens have a comment before them
+    plain = random.choice((False, False, True))
     out: list[str] = []
-    for word in found:
-        for _ in range(draw(st.integers(0, 2)) if draw(st.integers(0, 19)) < dense else 0):
-            out += [draw(spaces), draw(comments), draw(st.sampled_from(("\n", "\n\n", "\r\n")))]
+    for word in tokens:
+        while random.random() < commented:
+            line_end = random.choice(("\n", "\n\n", "\r\n"))
+            out += [random.choice(SPACES), random.choice(COMMENTS), line_end]
         tight = bool(out) and (word in TIGHT or out[-1] in TIGHT)
-        if not (tight and not plain and draw(st.booleans())):
-            out.append(" " if plain else draw(spaces))
+        if not (tight and not plain and random.random() < 0.5):
+            out.append(" " if plain else random.choice(SPACES))
         out.append(word)
-    end = draw(st.sampled_from(("", "\n", " // the end", "\n\n// the end\n\n")))
-    return "".join(out) + end
+    return "".join(out) + random.choice(ENDS)
 
 
 def without_places(value: Any) -> Any:

@@ -58,6 +58,7 @@ class Tiny:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.state = StateDir(root, "Tiny")
+        self._run: subprocess.Popen[str] | None = None
         (root / "app").mkdir(parents=True)
         self.write("main.flow", FLOW)
         self.write("app/pay.py", PAY)
@@ -107,6 +108,7 @@ class Tiny:
             text=True,
             start_new_session=True,
         )
+        self._run = process
         try:
             yield process
         finally:
@@ -133,20 +135,19 @@ class Tiny:
 
     def wait_offset(self, offset: int) -> None:
         """Until the log has as many events."""
-        until(
-            f"offset {offset}",
-            lambda: (status := self.status()) is not None and status.offset >= offset,
-            self.logs,
-        )
+        self._wait(f"offset {offset}", lambda status: status.offset >= offset)
 
     def wait_ready(self) -> None:
         """Until every service is ready."""
+        self._wait("all services ready", lambda status: all(slot.ready for slot in status.slots))
 
-        def ready() -> bool:
+    def _wait(self, what: str, holds: Callable[[wire.Status], bool]) -> None:
+        def look() -> bool:
+            assert self._run is None or self._run.poll() is None, self._run.communicate()
             status = self.status()
-            return status is not None and all(slot.ready for slot in status.slots)
+            return status is not None and holds(status)
 
-        until("all services ready", ready, self.logs)
+        until(what, look, self.logs)
 
     def pids(self, process: subprocess.Popen[str]) -> dict[str, int]:
         """The processes of a run, by the stem of the file that they log to."""

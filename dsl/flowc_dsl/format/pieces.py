@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -82,11 +83,9 @@ def _commas(tree: t.Tree) -> Iterator[int]:
     if not commas:
         return
     for value in _objects(tree.items):
-        inner = [(pair.start, pair.end) for pair in value.pairs]
-        for comma in commas:
-            inside = value.start < comma < value.end
-            if inside and not any(start <= comma < end for start, end in inner):
-                yield comma
+        ends = [*(pair.start for pair in value.pairs[1:]), value.end]
+        for pair, end in zip(value.pairs, ends, strict=True):
+            yield from commas[bisect_left(commas, pair.end) : bisect_left(commas, end)]
 
 
 def _objects(nodes: Iterable[t.Node]) -> Iterator[t.ObjectValue]:

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from flowc_dsl.lower.faults import Repeated, UnknownOption
 from flowc_dsl.lower.work import Work
-from flowc_dsl.rules.wording import nearest
 from flowc_dsl.syntax import tree as t
 
 _SPELLING: Final[dict[type[t.Node], str]] = {
@@ -41,6 +40,6 @@ def option(work: Work, tree: t.Tree, name: t.Name, clause: str, options: tuple[s
     if name.text in options:
         return name.text
     if name.text:
-        near = nearest(name.text, options)
+        near = work.nearest(name.text, options)
         work.report(UnknownOption(tree.span(name), name.text, clause, options, near))
     return options[0]

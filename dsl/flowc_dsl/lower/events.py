@@ -11,7 +11,6 @@ from flowc_dsl.lower.literals import duration_ms, literal, per_second
 from flowc_dsl.lower.types import fields
 from flowc_dsl.lower.work import SCALAR_NAMES, Work, ref
 from flowc_dsl.model import Event, Field, Literal_, Ref, Upcast
-from flowc_dsl.rules.wording import nearest
 from flowc_dsl.source import Span
 from flowc_dsl.syntax import tree as t
 
@@ -70,7 +69,7 @@ def _check_key(work: Work, event: Event) -> None:
     field = by_name.get(key.name)
     if field is None:
         if not work.broken:
-            why, near = "it has no such field", nearest(key.name, by_name)
+            why, near = "it has no such field", work.nearest(key.name, by_name)
             work.report(BadKey(key.span, event.name, key.name, why, near))
         return
     if field.type.name not in SCALAR_NAMES and field.type.name not in work.enums:
@@ -124,7 +123,7 @@ def _upcast(
             work.report(Repeated(target.span, what, owner, made[target.name]))
         made.setdefault(target.name, target.span)
         if names is not None and target.name and target.name not in names and not work.broken:
-            near = nearest(target.name, names)
+            near = work.nearest(target.name, names)
             where = f" in `{event}`"
             work.report(UnknownName(target.span, target.name, "field", near, where=where))
     return Upcast(number, tuple(sets), tuple(renames), tree.span(node.version))

@@ -30,6 +30,20 @@ class OutOfBounds(Record):
         return error("FLW002", f"{self.what} `{self.text}` is not {bounds}", self.span, bounds)
 
 
+class TooMany(Record):
+    span: Span
+    dropped: int
+
+    def diagnostic(self) -> Diagnostic:
+        plural = "s" if self.dropped > 1 else ""
+        return error(
+            "FLW009",
+            f"{self.dropped:,} more error{plural} not shown",
+            self.span,
+            help="mend the first ones, and check again",
+        )
+
+
 class BadLiteral(Record):
     span: Span
     message: str

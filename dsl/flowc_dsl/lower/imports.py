@@ -16,7 +16,6 @@ from flowc_dsl.lower.faults import (
     Repeated,
 )
 from flowc_dsl.lower.work import Work, ref
-from flowc_dsl.rules.wording import nearest
 from flowc_dsl.source import Source, Span
 from flowc_dsl.syntax import parse
 from flowc_dsl.syntax import tree as t
@@ -115,7 +114,7 @@ def _check_imports(work: Work, tree: t.Tree) -> None:
             why = "is absolute" if absolute else "leaves the project's folder"
             work.report(ImportOutside(span, written, why))
         elif path not in work.given:
-            work.report(ImportNotFound(span, path, nearest(path, work.given)))
+            work.report(ImportNotFound(span, path, work.nearest(path, work.given)))
             work.broken = True
         elif path in seen:
             work.report(Repeated(span, f'import "{written}"', "this file", seen[path]))
@@ -127,21 +126,22 @@ def _find_cycles(work: Work) -> None:
     """Each import that leads back to a file which is being imported."""
     edges = {path: _targets(tree) for path, tree in work.trees.items()}
     done: set[str] = set()
-    path: list[str] = [work.main]
+    path: dict[str, None] = {work.main: None}  # a dict keeps order, and finds quickly
     stack = [iter(edges[work.main])]
     while stack:
         for item, target in stack[-1]:
             if target in path:
-                cycle = (*path[path.index(target) :], target)
-                tree = work.trees[path[-1]]
+                names = list(path)
+                cycle = (*names[names.index(target) :], target)
+                tree = work.trees[names[-1]]
                 work.report(ImportCycle(tree.span(item.path), cycle))
             elif target in edges and target not in done:
-                path.append(target)
+                path[target] = None
                 stack.append(iter(edges[target]))
                 break
         else:
             stack.pop()
-            done.add(path.pop())
+            done.add(path.popitem()[0])
 
 
 def _name_system(work: Work) -> None:

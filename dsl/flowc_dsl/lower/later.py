@@ -11,7 +11,6 @@ from flowc_dsl.lower.faults import UnknownName
 from flowc_dsl.lower.literals import duration_ms, fraction, literal, per_second, whole
 from flowc_dsl.lower.work import Work, ref
 from flowc_dsl.model import Field, Later, Ref, TypeRef
-from flowc_dsl.rules.wording import nearest
 from flowc_dsl.syntax import tree as t
 
 Kind = Literal["event", "service", "field", "expect", "enum_member"]
@@ -76,7 +75,7 @@ def _check_field(work: Work, field: Ref, event: str) -> Field | None:
         return None
     by_name = {found.name: found for found in work.events[event].fields}
     if field.name not in by_name and not work.broken:
-        near, where = nearest(field.name, by_name), f" in `{event}`"
+        near, where = work.nearest(field.name, by_name), f" in `{event}`"
         work.report(UnknownName(field.span, field.name, "field", near, where=where))
     return by_name.get(field.name)
 
@@ -136,7 +135,7 @@ def _check_value(work: Work, tree: t.Tree, type_: TypeRef, value: t.Value, refs:
         members = [member.name for member in enum.members] if enum else []
         if value.text not in members and not work.broken:
             where = f" in `{type_.name}`"
-            near = nearest(value.text, members)
+            near = work.nearest(value.text, members)
             work.report(UnknownName(name.span, value.text, "enum member", near, where=where))
     elif isinstance(value, t.ListValue) and type_.name == "list" and type_.args:
         for item in value.items:
@@ -149,7 +148,7 @@ def _check_value(work: Work, tree: t.Tree, type_: TypeRef, value: t.Value, refs:
             if name.name in by_name:
                 _check_value(work, tree, by_name[name.name].type, pair.value, refs)
             elif not work.broken:
-                near, where = nearest(name.name, by_name), f" in `{type_.name}`"
+                near, where = work.nearest(name.name, by_name), f" in `{type_.name}`"
                 work.report(UnknownName(name.span, name.name, "field", near, where=where))
     elif isinstance(value, t.ObjectValue) and type_.name == "map" and len(type_.args) == 2:
         for pair in value.pairs:

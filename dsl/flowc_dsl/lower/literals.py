@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from typing import Final
 
@@ -13,14 +14,16 @@ from flowc_dsl.source import Span
 from flowc_dsl.syntax import tree as t
 
 _DIGITS_MAX: Final = 30
+_NUMBER: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
+_DURATION: Final = re.compile(r"[0-9]+(\.[0-9]+)?(ms|[smhd])")
 _UNIT_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 def whole(work: Work, tree: t.Tree, node: t.Number, what: str, low: int, high: int) -> int:
     """A whole number from `low` to `high`; out of bounds it is reported, and the nearest is
     taken."""
-    if not node.text.removeprefix("-").isdigit():
-        if node.text:
+    if not re.fullmatch(r"-?[0-9]+", node.text):
+        if re.fullmatch(r"-?[0-9.eE+-]+", node.text):
             message = f"{what} `{node.text}` is not a whole number"
             work.report(BadLiteral(tree.span(node), message, "write it without point and exponent"))
         return low
@@ -34,9 +37,9 @@ def whole(work: Work, tree: t.Tree, node: t.Number, what: str, low: int, high: i
 def duration_ms(work: Work, tree: t.Tree, node: t.Duration, *, low: int = 1) -> int:
     """Whole ms; a fraction of a ms is out of bounds."""
     text = node.text
-    unit = text.lstrip("0123456789.")
-    if unit not in _UNIT_MS or not text[0].isdigit():
+    if not _DURATION.fullmatch(text):
         return low  # missing, or reported with the text
+    unit = text.lstrip("0123456789.")
     value, rest, _ = _scaled(text[: -len(unit)], _UNIT_MS[unit])
     if rest:
         work.report(BadLiteral(tree.span(node), f"duration `{_short(text)}` is finer than 1 ms"))
@@ -52,9 +55,9 @@ def duration_ms(work: Work, tree: t.Tree, node: t.Duration, *, low: int = 1) -> 
 def fine_ms(work: Work, tree: t.Tree, node: t.Duration) -> float:
     """ms with fractions, for the simulator's times."""
     text = node.text
-    unit = text.lstrip("0123456789.")
-    if unit not in _UNIT_MS or not text[0].isdigit():
+    if not _DURATION.fullmatch(text):
         return 0.0
+    unit = text.lstrip("0123456789.")
     value, rest, scale = _scaled(text[: -len(unit)], _UNIT_MS[unit])
     if value > limits.DURATION_MS_MAX:
         duration_ms(work, tree, node)
@@ -64,7 +67,7 @@ def fine_ms(work: Work, tree: t.Tree, node: t.Duration) -> float:
 
 def per_second(work: Work, tree: t.Tree, node: t.Frequency) -> float:
     number, _, unit = node.text.partition("/")
-    if unit not in _UNIT_MS:
+    if not _NUMBER.fullmatch(number) or unit not in _UNIT_MS:
         return 1.0
     whole_, rest, scale = _scaled(number, 1_000)
     value = (whole_ + rest / scale) / _UNIT_MS[unit]
@@ -78,7 +81,7 @@ def per_second(work: Work, tree: t.Tree, node: t.Frequency) -> float:
 
 def fraction(work: Work, tree: t.Tree, node: t.Percent) -> float:
     """0 to 1."""
-    if not node.text.endswith("%"):
+    if not node.text.endswith("%") or not _NUMBER.fullmatch(node.text[:-1]):
         return 1.0
     whole_, rest, scale = _scaled(node.text[:-1], 1)
     value = whole_ + rest / scale
@@ -149,7 +152,7 @@ def _check_quantity(
 
 
 def _number(work: Work, tree: t.Tree, node: t.Number) -> int | float:
-    if node.text.removeprefix("-").isdigit():
+    if re.fullmatch(r"-?[0-9]+", node.text):
         return whole(work, tree, node, "number", limits.INT_MIN, limits.INT_MAX)
     try:
         value = float(node.text)

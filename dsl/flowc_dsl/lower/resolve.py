@@ -6,13 +6,12 @@ FLW102: both are the rules' to find.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from flowc_dsl.lower.faults import UnknownName
 from flowc_dsl.lower.work import Work
 from flowc_dsl.model import Law, Ref, Service
-from flowc_dsl.rules.wording import nearest
 
 VIA: Final = ("store", "event", "command", "library")
 
@@ -81,12 +80,12 @@ def _subjects(work: Work, stores: Mapping[str, str]) -> set[str]:
     return {*work.declared, *stores, *fields, *titles, *system}
 
 
-def _expect(work: Work, ref: Ref, wanted: str, known: Iterable[str]) -> None:
+def _expect(work: Work, ref: Ref, wanted: str, known: Collection[str]) -> None:
     if not ref.name or ref.name in known:
         return
     declared = work.declared.get(ref.name)
     if declared is not None:
         fault = UnknownName(ref.span, ref.name, wanted, None, declared.kind, declared.span)
     else:
-        fault = UnknownName(ref.span, ref.name, wanted, nearest(ref.name, known))
+        fault = UnknownName(ref.span, ref.name, wanted, work.nearest(ref.name, known))
     work.report(fault)

@@ -7,7 +7,14 @@ from typing import Final, Literal, cast
 
 from flowc_dsl import limits
 from flowc_dsl.lower.clauses import once, option
-from flowc_dsl.lower.faults import BadRun, Conflict, DeclaredTwice, DuplicateField, Repeated
+from flowc_dsl.lower.faults import (
+    BadLiteral,
+    BadRun,
+    Conflict,
+    DeclaredTwice,
+    DuplicateField,
+    Repeated,
+)
 from flowc_dsl.lower.handlers import handler
 from flowc_dsl.lower.literals import literal, whole
 from flowc_dsl.lower.work import Work, ref
@@ -64,6 +71,8 @@ def _run(work: Work, tree: t.Tree, node: t.Run) -> Run:
     kind = cast("Literal['python', 'exec', 'mock']", option(work, tree, node.kind, "run", RUNS))
     target = node.target.value if node.target else ""
     span = tree.span(node.target) if node.target else tree.span(node)
+    if work.broken and not (node.kind.text and node.target):
+        return Run(kind, target, span)  # what is missing may stand in text that was not understood
     if kind == "mock" and target:
         work.report(BadRun(span, "`run mock` runs no code", "remove the text, or `run python`"))
     elif kind == "python" and not _TARGET.fullmatch(target):
@@ -143,8 +152,26 @@ def _args(
                 work.report(DuplicateField(span, "key", key, owner, seen[key]))
                 continue
             seen[key] = span
+            _check_words(work, tree, pair.value)
             found.append((key, literal(work, tree, pair.value), tree.span(pair.value)))
     return tuple(found)
+
+
+def _check_words(work: Work, tree: t.Tree, value: t.Value) -> None:
+    """A bare word is a member of an enum, and nothing here has the type of one."""
+    match value:
+        case t.Word():
+            message = f"`{value.text}` is no value"
+            hint = f'strings stand in quotes: `"{value.text}"`'
+            work.report(BadLiteral(tree.span(value), message, hint))
+        case t.ListValue():
+            for item in value.items:
+                _check_words(work, tree, item)
+        case t.ObjectValue():
+            for pair in value.pairs:
+                _check_words(work, tree, pair.value)
+        case _:
+            pass
 
 
 def _handlers(work: Work, tree: t.Tree, item: t.Service) -> tuple[Handler, ...]:

@@ -18,7 +18,6 @@ from flowc_dsl.lower.faults import (
 from flowc_dsl.lower.literals import whole
 from flowc_dsl.lower.work import BUILT_IN, Work, ref
 from flowc_dsl.model import Enum, Field, Ref, Struct, TypeRef
-from flowc_dsl.rules.wording import nearest
 from flowc_dsl.source import Span
 from flowc_dsl.syntax import tree as t
 
@@ -86,7 +85,7 @@ def _field(work: Work, tree: t.Tree, item: t.Field) -> Field:
         span = tree.span(mark)
         if mark.text not in ANNOTATIONS:
             options = tuple(f"@{word}" for word in ANNOTATIONS)
-            near = nearest(f"@{mark.text}", options)
+            near = work.nearest(f"@{mark.text}", options)
             work.report(UnknownOption(span, f"@{mark.text}", "a field", options, near))
         elif mark.text in flags:
             first = tree.span(flags[mark.text])
@@ -168,7 +167,7 @@ def _check_known(work: Work, tree: t.Tree, name: t.Name) -> None:
     kinds = ("type", "enum")
     known = [*BUILT_IN, *(n for n, d in work.declared.items() if d.kind in kinds)]
     actual = declared.kind if declared else None
-    candidate = None if actual else nearest(name.text, known)
+    candidate = None if actual else work.nearest(name.text, known)
     work.report(UnknownType(tree.span(name), name.text, candidate, actual))
 
 
@@ -181,19 +180,20 @@ def _find_recursion(work: Work) -> None:
 
 
 def _walk(work: Work, root: str, done: set[str]) -> None:
-    path = [root]
+    path = {root: None}  # a dict keeps order, and finds quickly
     stack = [iter(_needs(work.types[root]))]
     while stack:
         for name, span in stack[-1]:
             if name in path:
-                work.report(RecursiveType(span, (*path[path.index(name) :], name)))
+                names = list(path)
+                work.report(RecursiveType(span, (*names[names.index(name) :], name)))
             elif name in work.types and name not in done:
-                path.append(name)
+                path[name] = None
                 stack.append(iter(_needs(work.types[name])))
                 break
         else:
             stack.pop()
-            done.add(path.pop())
+            done.add(path.popitem()[0])
 
 
 def _needs(struct: Struct) -> list[tuple[str, Span]]:

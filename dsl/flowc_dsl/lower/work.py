@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from flowc_dsl import limits
 from flowc_dsl.model import (
     Context,
     Enum,
@@ -17,6 +18,7 @@ from flowc_dsl.model import (
     Service,
     Struct,
 )
+from flowc_dsl.rules.wording import nearest
 from flowc_dsl.source import Source, Span
 from flowc_dsl.syntax import tree as t
 from flowc_dsl.syntax.faults import Fault
@@ -44,6 +46,8 @@ class Work:
     trees: dict[str, t.Tree] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     broken: bool = False  # text was not understood: what is missing may stand in it
+    dropped: int = 0  # faults over the bound
+    comparisons: int = 0
     file: str = ""  # what a pass is at, for the report of its own failure
 
     system: Ref | None = None
@@ -59,7 +63,17 @@ class Work:
     later: list[Later] = field(default_factory=list)
 
     def report(self, fault: Fault) -> None:
-        self.faults.append(fault)
+        if len(self.faults) < limits.FAULTS_MAX:
+            self.faults.append(fault)
+        else:
+            self.dropped += 1
+
+    def nearest(self, name: str, candidates: Collection[str]) -> str | None:
+        """The candidate that was probably meant; none once enough time was spent on guesses."""
+        self.comparisons += len(candidates)
+        if self.dropped or self.comparisons > limits.COMPARISONS_MAX:
+            return None
+        return nearest(name, candidates)
 
     def each_tree(self) -> Iterator[t.Tree]:
         for path, tree in self.trees.items():

@@ -36,6 +36,8 @@ def _rest(node: Callable[..., t.Node], fixed: int) -> Builder:
 
 def unquoted(raw: str) -> str:
     """What a string means; one with bad escapes (a fault of its own) means its raw text."""
+    if not raw.startswith('"'):
+        return raw.strip("'")  # no string at all, which is a fault of its own
     if "\\" in raw:
         try:
             value = json.loads(raw if raw.endswith('"') else raw + '"', strict=False)

@@ -65,6 +65,9 @@ def in_words(terminals: Collection[str], table: Table) -> tuple[str, ...]:
         if signs <= rest:
             rest -= members
             words.append(name)
+    if "LABEL" in rest and "RBRACE" not in rest:
+        rest.remove("LABEL")
+        words.append("a name and `:`")
     words += [_WORDS[terminal] for terminal in _WORDS if terminal in rest]
     spelt = [table.spelling[terminal] for terminal in rest if terminal in table.spelling]
     spelt.sort(key=lambda word: (not word.isalpha(), word))

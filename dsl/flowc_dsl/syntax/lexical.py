@@ -12,6 +12,7 @@ from flowc_dsl.syntax.tokens import Tokens
 
 _SHOWN_CHARS = 40
 _ESCAPE = re.compile(r"\\(?:[\"\\/bfnrt]|u[0-9a-fA-F]{4})|\\.?|[\x00-\x1f\x7f]")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OPENERS = {"LBRACE": "RBRACE", "LSQB": "RSQB", "LPAR": "RPAR", "LESSTHAN": "MORETHAN"}
 _CLOSERS = frozenset(_OPENERS.values())
 _UNITS = ("ms", "s", "m", "h", "d")
@@ -21,6 +22,8 @@ def lexical_faults(source: Source, tokens: Tokens) -> list[SyntaxFault]:
     faults: list[SyntaxFault] = []
     odd = "\\" in source.text or not source.text.replace("\n", "").isprintable()
     for kind, text, start in tokens.written():
+        if len(faults) > limits.SYNTAX_FAULTS_MAX:
+            break
         if kind == "STRING":
             if odd:
                 faults += _bad_string(source, text, start)
@@ -29,7 +32,7 @@ def lexical_faults(source: Source, tokens: Tokens) -> list[SyntaxFault]:
             faults.append(BadToken(_span(source, start, text), message))
         elif kind in _BAD:
             faults.append(_BAD[kind](source, text, start))
-        elif kind == "LABEL" and not text.isascii():
+        elif kind == "LABEL" and not _NAME.fullmatch(text):
             faults.append(_bad_name(source, text, start))
     return faults
 
@@ -60,6 +63,12 @@ def _bad_name(source: Source, text: str, start: int) -> BadToken:
         f"`{_short(text)}` is no name",
         "a name is made of the letters a to z and A to Z, digits and `_`",
     )
+
+
+def _bad_word(source: Source, text: str, start: int) -> BadToken:
+    shown = _short(text)
+    hint = f'strings stand in quotes: `"{shown}"`; a name has letters, digits and `_`'
+    return BadToken(_span(source, start, text), f"`{shown}` is no name", hint)
 
 
 def _unclosed_string(source: Source, text: str, start: int) -> BadToken:
@@ -105,10 +114,22 @@ def _junk(source: Source, text: str, start: int) -> BadToken:
     return BadToken(span, f"unexpected character{plural} `{shown}`", hint)
 
 
+def _bad_arrow(source: Source, text: str, start: int) -> BadToken:
+    return BadToken(_span(source, start, text), f"`{_short(text)}` is no arrow", "write `->`")
+
+
+def _bad_quotes(source: Source, text: str, start: int) -> BadToken:
+    hint = f'write `"{_short(text[1:-1])}"`'
+    return BadToken(_span(source, start, text), 'strings stand in `"`', hint)
+
+
 _BAD = {
+    "BAD_ARROW": _bad_arrow,
+    "BAD_QUOTES": _bad_quotes,
     "BAD_STRING": _unclosed_string,
     "BAD_NUMBER": _bad_number,
     "BAD_NAME": _bad_name,
+    "BAD_WORD": _bad_word,
     "JUNK": _junk,
 }
 

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from flowc_dsl import limits
 from flowc_dsl.source import Source
+from flowc_dsl.syntax.faults import SyntaxFault
 from flowc_dsl.syntax.lexical import lexical_faults, limit_nesting
+from flowc_dsl.syntax.probe import Stack
 from flowc_dsl.syntax.recovery import Recovery
 from flowc_dsl.syntax.table import ABSENT, SPLICE, Rule, Table, load_table
 from flowc_dsl.syntax.tokens import Tokens, tokenize
@@ -30,18 +33,23 @@ def parse(source: Source) -> Tree:
         source=source,
         items=tuple(items),
         comments=tuple(tokens.comments),
-        faults=recovery.reported(faults),
+        faults=_reported(faults),
         raw_tokens=raw,
         docs=tokens.docs,
     )
 
 
+def _reported(faults: list[SyntaxFault]) -> tuple[SyntaxFault, ...]:
+    """In the order of the text, and not more than anybody would read."""
+    ordered = sorted(faults, key=lambda fault: fault.diagnostic().sort_key())
+    return tuple(ordered[: limits.SYNTAX_FAULTS_MAX])
+
+
 def _run(tokens: Tokens, table: Table, recovery: Recovery) -> tuple[Item, ...]:
     actions, gotos, rules, end = table.actions, table.gotos, table.rules, table.end
     kinds, texts, offsets, ends = tokens.kinds, tokens.texts, tokens.starts, tokens.ends
-    states: list[int] = [0]
-    values: list[Any] = []
-    starts: list[int] = []
+    stack = Stack()
+    states, values, starts = stack.states, stack.values, stack.starts
     at = 0
     while True:
         row = actions[states[-1]]
@@ -49,7 +57,7 @@ def _run(tokens: Tokens, table: Table, recovery: Recovery) -> tuple[Item, ...]:
         if action is None:
             action = recovery.soft(row, at)
             if action is None:
-                at = recovery.recover(states, values, starts, at)
+                at = recovery.recover(stack, at)
                 continue
         if action > 0:
             states.append(action)

@@ -13,17 +13,23 @@ from typing import Final
 
 from flowc_dsl.syntax.build import BUILDERS, Builder
 
+END: Final = "$END"
 ABSENT: Final = -1  # in `picks`: an option that is not there
 SPLICE: Final = (
     1000  # in `picks`: the child at index - SPLICE is a list, and its items are children
 )
 
 # Text that is no token at all becomes one of these, so that every fault is found by the parser.
+BAD_FIRST: Final = (
+    ("BAD_ARROW", r"=>|--+>|-[ ]+>|[→⇒]"),  # what is written for `->` elsewhere
+    ("BAD_WORD", r"[A-Za-z_][A-Za-z0-9_]*+(?:[./-][A-Za-z0-9_]+)+"),
+)
 BAD_TOKENS: Final = (
+    ("BAD_QUOTES", r"'[^'\n]*'"),
     ("BAD_STRING", r'"(?:[^"\\\n]|\\[^\n])*\\?'),
     ("BAD_NUMBER", r'[-+]?[0-9][^\s{}()<>\[\]",;|&=?*@#]*'),
     ("BAD_NAME", r"[^\W0-9]\w*"),
-    ("JUNK", r"[^ \t\r\n]"),
+    ("JUNK", r"(?:-(?![>0-9]))++|[^\s\w{}()<>\[\]\",:|&=?*@/-]++|[^ \t\r\n]"),
 )
 
 
@@ -58,7 +64,7 @@ def load_table() -> Table:
     data = pkgutil.get_data("flowc_dsl.syntax", "table.json")
     assert data is not None
     raw = json.loads(data)
-    regexes = [*map(tuple, raw["regexes"]), *BAD_TOKENS]
+    regexes = [*BAD_FIRST, *map(tuple, raw["regexes"]), *BAD_TOKENS]
     words = {**raw["keywords"], **raw["marks"]}
     pattern = "|".join(f"({regex})" for _, regex in regexes)
     return Table(
@@ -68,8 +74,8 @@ def load_table() -> Table:
         end=raw["end"],
         keywords=raw["keywords"],
         spelling={terminal: word for word, terminal in words.items()},
-        lexer=re.compile(rf"[ \t\r\n]*+(?:{pattern})"),
-        groups=("", *(name for name, _ in regexes)),
+        lexer=re.compile(rf"[ \t\r\n]*+(?:{pattern}|(\Z))"),
+        groups=("", *(name for name, _ in regexes), END),
     )
 
 

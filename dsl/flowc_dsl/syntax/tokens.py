@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from flowc_dsl.syntax.table import Table
+from flowc_dsl.syntax.table import END, Table
 from flowc_dsl.syntax.tree import Comment
 
-END = "$END"
-_WORDS = frozenset({"NAME", "VERSION", "BAD_NAME"})
+_WORDS = frozenset({"NAME", "VERSION", "BAD_NAME", "BAD_WORD"})
 
 
 @dataclass(slots=True)
@@ -85,10 +84,8 @@ def tokenize(text: str, table: Table) -> Tokens:
             if doc:
                 doc_lines.append(word[3:].strip())
             continue
-        elif kind == "JUNK" and kinds and kinds[-1] == "JUNK" and tokens.ends[-1] == start:
-            tokens.texts[-1] += word
-            tokens.ends[-1] += len(word)
-            continue
+        elif kind == END:
+            break
         if doc_lines:
             tokens.docs[start] = "\n".join(doc_lines)
             doc_lines.clear()

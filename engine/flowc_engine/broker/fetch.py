@@ -157,13 +157,13 @@ class Fetcher:
         batches: list[wire.Delivered] = []
         bodies: list[fx.Body] = []
         for offset in fetch.at:
-            if batches and batches[-1].first <= offset < batches[-1].first + batches[-1].rows:
-                continue
             one = fetch._replace(begin=offset, limit=offset + 1, at=())
             place = self._index.find(offset)
             found = _collect(self._cold_records(place, [place]), one, events)
-            batches += found.batches
-            bodies += found.bodies
+            for batch, body in zip(found.batches, found.bodies, strict=True):
+                if batch not in batches:
+                    batches.append(batch)
+                    bodies.append(body)
         return Found(fetch.limit, batches, bodies)
 
 
@@ -184,13 +184,18 @@ def _collect(records: Iterable[_Record], fetch: fx.Fetch, events: frozenset[str]
         if record.first_offset >= fetch.limit:
             return Found(fetch.limit, batches, bodies)
         first = record.first_offset
+        last = first + record.rows
         for batch, body in zip(record.batches, record.bodies, strict=True):
-            if batch.event in events and first + batch.rows > fetch.begin and first < fetch.limit:
-                batches.append(wire.Delivered(batch.event, batch.rows, first, record.source))
+            behind = last if batch.places else first + batch.rows
+            if batch.event in events and behind > fetch.begin and first < fetch.limit:
+                batches.append(
+                    wire.Delivered(batch.event, batch.rows, first, record.source, batch.places)
+                )
                 bodies.append(body)
                 size += len(body)
-            first += batch.rows
-        end = max(end, min(first, fetch.limit))
+            if not batch.places:
+                first = behind
+        end = max(end, min(last, fetch.limit))
         if size >= fetch.bytes_max or len(batches) >= limits.BATCHES_PER_MESSAGE_MAX:
             break
     return Found(end, batches, bodies)

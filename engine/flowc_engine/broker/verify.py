@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
 
 from flowc_dsl.plan import Plan
@@ -28,7 +29,7 @@ class BodyVerifier:
             why = self._refuse_body(batch, body)
             if why is not None:
                 return f"{batch.event}: {why}"
-        return None
+        return _refuse_places(batches)
 
     def _refuse_body(self, batch: wire.Batch, body: bytes) -> str | None:
         if batch.event not in self._events:
@@ -47,3 +48,17 @@ class BodyVerifier:
             if not field.nullable and column.null_count:
                 return f"{field.name} is null in {column.null_count} rows, and is not optional"
         return None
+
+
+def _refuse_places(batches: Sequence[wire.Batch]) -> str | None:
+    """Places are ascending in each batch, and each place of the message is taken once."""
+    if not any(b.places for b in batches):
+        return None
+    if any(len(b.places) != 4 * b.rows for b in batches):
+        return "places for some rows only"
+    each = [np.frombuffer(b.places, "<u4") for b in batches]
+    if any((np.diff(places.astype(np.int64)) <= 0).any() for places in each):
+        return "places that are not ascending"
+    if not np.array_equal(np.sort(np.concatenate(each)), np.arange(sum(b.rows for b in batches))):
+        return "places that leave gaps or are taken twice"
+    return None

@@ -25,14 +25,22 @@ class Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 class Batch(msgspec.Struct, frozen=True, array_like=True):
-    """What a body holds: `rows` events of one type."""
+    """What a body holds: `rows` events of one type.
+
+    The batches of a message follow each other: the first event of one comes right behind the last of
+    the one before. Where types alternate, that would make batches of one; so a message may say in
+    `places` where each row stands among all events of the message: little-endian u32, ascending.
+    Either all batches of a message have places, or none.
+    """
 
     event: str
     rows: int
+    places: bytes = b""
 
 
 class Delivered(msgspec.Struct, frozen=True, array_like=True):
-    """A body as it is delivered. Row `i` of the body has the offset `first + i`.
+    """A body as it is delivered. Row `i` of the body has the offset `first + i`, or with `places`
+    the offset `first + places[i]`; then deliveries with the same `first` interleave.
 
     Only the rows with `begin <= offset < end` of the `Deliver` are to be handled.
     """
@@ -41,6 +49,7 @@ class Delivered(msgspec.Struct, frozen=True, array_like=True):
     rows: int
     first: int
     source: str  # the service or source that emitted it
+    places: bytes = b""
 
 
 class Parked(msgspec.Struct, frozen=True, array_like=True):

@@ -227,8 +227,7 @@ class BrokerCore:
     ) -> None:
         session = self._sources.get(message.source)
         state = self.state.source(message.source)
-        if session is None or session.peer != peer or message.epoch != state.epoch:
-            self._send(peer, wire.Fenced("this source was opened anew"))
+        if not self._is_current(session, peer, message.epoch, state.epoch):
             return
         refusal = self.access.refuse_publish(message)
         if refusal is not None:
@@ -255,8 +254,7 @@ class BrokerCore:
     def _source_done(self, peer: bytes, message: wire.SourceDone, now_ms: int) -> None:
         state = self.state.source(message.source)
         session = self._sources.get(message.source)
-        if session is None or session.peer != peer or message.epoch != state.epoch:
-            self._send(peer, wire.Fenced("this source was opened anew"))
+        if not self._is_current(session, peer, message.epoch, state.epoch):
             return
         if message.seq != state.seq:
             self._refuse(peer, "gap", f"done after {message.seq}, but {state.seq} have arrived")
@@ -269,6 +267,16 @@ class BrokerCore:
         self._send_when_durable(
             peer, wire.Opened(message.source, state.epoch, state.seq, done=True)
         )
+
+    def _is_current(
+        self, session: SourceSession | None, peer: bytes, epoch: int, current: int
+    ) -> bool:
+        """Whether this peer publishes as the source; another one is fenced."""
+        if session is None or session.peer != peer or epoch > current:
+            self._send(peer, wire.Fenced("this source was opened anew"))
+            return False
+        # What it said before it heard its new epoch, it says again when it has.
+        return epoch == current
 
     # ---- services
 
@@ -366,9 +374,7 @@ class BrokerCore:
 
     def status(self, now_ms: int) -> wire.Status:
         """What the supervisor shows and waits for."""
-        slots = [
-            s.status(self.state.slots[s.key], self.durable_offset) for s in self._slots.values()
-        ]
+        slots = [s.status(self.state.slots[s.key], self.state.offset) for s in self._slots.values()]
         known = [(name, s, self.state.source(name)) for name, s in self._sources.items()]
         sources = [wire.SourceStatus(n, s.peer is not None, at.seq, at.done) for n, s, at in known]
         idle = (

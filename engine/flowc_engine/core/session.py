@@ -145,15 +145,15 @@ class SlotSession:
             and self.sent >= durable_offset
         )
 
-    def status(self, state: rec.SlotState, durable_offset: int) -> wire.SlotStatus:
-        """For the supervisor."""
+    def status(self, state: rec.SlotState, end: int) -> wire.SlotStatus:
+        """For the supervisor. `end`: the next event's offset."""
         at = self.sent if self.ready and not self.outstanding else state.cursor
         return wire.SlotStatus(
             *self.key,
             connected=self.peer is not None,
             ready=self.ready,
             cursor=state.cursor,
-            lag=max(0, durable_offset - at),
+            lag=max(0, end - at),
             handled=self.handled,
             emitted=self.emitted,
             parked=state.parked,

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from flowc_engine import limits
+from flowc_engine.bus.wire import Batch
 from flowc_engine.journal import record as rec
 from flowc_engine.journal.reader import Read
 from flowc_engine.schema import WireSchemas
@@ -45,6 +46,11 @@ class _Batch(NamedTuple):
     first: int
     source: str
     rows: pa.RecordBatch
+    places: bytes = b""  # see `wire.Batch`
+
+    def offset(self, row: int) -> int:
+        """The offset of a row."""
+        return self.first + (int(np.frombuffer(self.places, "<u4")[row]) if self.places else row)
 
 
 class Pending:
@@ -80,10 +86,12 @@ class Pending:
         source = emitter(entry)
         first = header.first_offset
         for batch, body in zip(entry.batches, read.bodies, strict=True):
-            self._add_batch(batch.event, batch.rows, first, source, body)
-            first += batch.rows
+            self._add_batch(batch, first, source, body)
+            if not batch.places:
+                first += batch.rows
 
-    def _add_batch(self, event: str, rows: int, first: int, source: str, body: memoryview) -> None:
+    def _add_batch(self, batch: Batch, first: int, source: str, body: memoryview) -> None:
+        event, rows = batch.event, batch.rows
         try:
             found = pa.ipc.read_record_batch(pa.py_buffer(body), self._schemas.get(event))
         except KeyError:
@@ -91,7 +99,7 @@ class Pending:
         except (pa.ArrowException, OSError) as error:
             self._reject(first, rows, event, source, str(error), bytes(body))
         else:
-            self._batches.setdefault(event, []).append(_Batch(first, source, found))
+            self._batches.setdefault(event, []).append(_Batch(first, source, found, batch.places))
 
     def _reject(
         self, first: int, rows: int, event: str, source: str, error: str, body: bytes
@@ -126,12 +134,12 @@ class Pending:
             yield batch
         elif batch.rows.num_rows == 1:
             body = batch.rows.serialize().to_pybytes()
-            self._reject(batch.first, 1, event, batch.source, why, body)
+            self._reject(batch.offset(0), 1, event, batch.source, why, body)
         else:
             for index in range(batch.rows.num_rows):
                 row = batch.rows.slice(index, 1)
                 yield from self._sift_batch(
-                    event, _Batch(batch.first + index, batch.source, row), why_not
+                    event, _Batch(batch.offset(index), batch.source, row), why_not
                 )
 
 
@@ -149,12 +157,18 @@ def _table(batches: list[_Batch]) -> pa.Table:
     rows = np.fromiter((b.rows.num_rows for b in batches), np.int64, len(batches))
     first = np.fromiter((b.first for b in batches), np.int64, len(batches))
     within = np.arange(table.num_rows) - np.repeat(np.cumsum(rows) - rows, rows)
+    offsets = np.repeat(first, rows) + within
+    at = 0
+    for batch in batches:
+        size = batch.rows.num_rows
+        if batch.places:
+            offsets[at : at + size] = batch.first + np.frombuffer(batch.places, "<u4")
+        at += size
     sources = {source: index for index, source in enumerate({b.source: 0 for b in batches})}
     codes = np.fromiter((sources[b.source] for b in batches), np.int32, len(batches))
     names = pa.DictionaryArray.from_arrays(pa.array(np.repeat(codes, rows)), list(sources))
-    return table.append_column("_offset", pa.array(np.repeat(first, rows) + within)).append_column(
-        "_source", names
-    )
+    table = table.append_column("_offset", pa.array(offsets))
+    return table.append_column("_source", names)
 
 
 def _from_rows(rows: list[tuple[object, ...]], schema: pa.Schema) -> pa.Table:

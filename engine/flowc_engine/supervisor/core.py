@@ -124,8 +124,8 @@ class RunCore:
     # ---- what happens
 
     def begin(self) -> None:
-        """Start the run."""
-        self._spawn(self.children[BROKER])
+        """Start the run. The warm parent has much to import, and needs nobody."""
+        self._spawn_waiting(BROKER, WARM)
 
     def ready(self, child: Child, now_ms: int) -> None:
         """A process says that it is up."""
@@ -136,14 +136,8 @@ class RunCore:
         if child == BROKER:
             if self.phase is Phase.DRAINING:
                 self._out.append(SendDrain())
-            if self.phase <= Phase.RUNNING:
-                self._spawn_waiting(LOG, WARM)
-        elif child == WARM and self.phase <= Phase.RUNNING:
-            if self.phase is Phase.STARTING:
-                self._deadline_ms = now_ms + limits.START_MS_MAX
-            kinds = WORKERS if self.phase is Phase.RUNNING else (Kind.HOST,)
-            self._spawn_waiting(*(s.child for s in self.of(*kinds)))
-            self._start_sources(now_ms)
+        if child in (BROKER, WARM):
+            self._start_services(now_ms)
 
     def exited(self, child: Child, how: Exit, now_ms: int) -> None:
         """A process has ended."""
@@ -218,13 +212,26 @@ class RunCore:
             if self.children[child].life is Life.WAITING:
                 self._spawn(self.children[child])
 
+    def _start_services(self, now_ms: int) -> None:
+        """And the log process; once there is a broker, and for services a warm parent."""
+        if self.phase > Phase.RUNNING or not self.broker_is_up:
+            return
+        self._spawn_waiting(LOG)
+        if self.children[WARM].life is Life.UP:
+            if self.phase is Phase.STARTING:
+                self._deadline_ms = now_ms + limits.START_MS_MAX
+            kinds = WORKERS if self.phase is Phase.RUNNING else (Kind.HOST,)
+            self._spawn_waiting(*(s.child for s in self.of(*kinds)))
+            self._start_sources(now_ms)
+
     def _may_start(self, state: ChildState) -> bool:
         """Workers are made by the warm parent, and all but the broker talk to the broker."""
         return state.child.kind not in WORKERS or self.children[WARM].life is Life.UP
 
     def _start_sources(self, now_ms: int) -> None:
         """Once every service is there or has failed, or at the latest when time is up."""
-        if self.phase is not Phase.STARTING or self.children[WARM].life is not Life.UP:
+        up = (self.children[c].life is Life.UP for c in (BROKER, WARM))
+        if self.phase is not Phase.STARTING or not all(up):
             return
         missing = [s for s in self.of(Kind.HOST) if s.life not in (Life.UP, Life.FAILED)]
         if missing and now_ms < self._deadline_ms:
