@@ -64,6 +64,7 @@ class Compilation:
 
     @property
     def trees(self) -> dict[str, Tree]:
+        """The tree of each file, the main file's first."""
         return self._work[0].trees
 
     @cached_property
@@ -108,6 +109,7 @@ class Compilation:
 
 
 def compile_program(files: Mapping[str, str | bytes], main: str) -> Compilation:
+    """The compilation of a program; nothing is computed yet."""
     return Compilation(files, main)
 
 

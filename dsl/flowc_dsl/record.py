@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, NoReturn, dataclass_transform
 
-_MISSING = object()
-
 
 class _RecordType(type):
     """Makes the annotations of a class its slots and its fields, behind those of its base."""
@@ -21,9 +19,11 @@ class _RecordType(type):
         cls = super().__new__(mcs, name, bases, {**namespace, "__slots__": tuple(own)})
         inherited: tuple[str, ...] = getattr(bases[0], "__match_args__", ()) if bases else ()
         fields = (*inherited, *own)
-        cls.__match_args__ = fields  # type: ignore[attr-defined, misc]
-        cls._defaults = {**getattr(bases[0], "_defaults", {}), **defaults} if bases else {}  # type: ignore[attr-defined]
-        cls._setters = tuple(getattr(cls, field).__set__ for field in fields)  # type: ignore[attr-defined]
+        known = getattr(bases[0], "_defaults", {}) if bases else {}
+        type.__setattr__(cls, "__match_args__", fields)
+        type.__setattr__(cls, "_defaults", {**known, **defaults})
+        setters = tuple(getattr(cls, field).__set__ for field in fields)
+        type.__setattr__(cls, "_setters", setters)
         return cls
 
 

@@ -11,7 +11,7 @@ key go round robin.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -78,9 +78,16 @@ def _texts(kind: str, column: pa.Array) -> Iterable[bytes]:
         column = column.cast(pa.int64())
     if kind in {"int", "bool", "date", *_AS_MICROSECONDS}:
         return column.cast(pa.string()).fill_null("").cast(pa.binary()).to_pylist()  # type: ignore[no-any-return]
-    write = {"decimal": _decimal_text, "float": repr, "bytes": bytes.hex}[kind]
+    write = _WRITERS[kind]
     return (b"" if v is None else write(v).encode() for v in column.to_pylist())
 
 
 def _decimal_text(value: object) -> str:
     return format(value, "f")
+
+
+_WRITERS: Final[dict[str, Callable[[Any], str]]] = {
+    "decimal": _decimal_text,
+    "float": repr,
+    "bytes": bytes.hex,
+}

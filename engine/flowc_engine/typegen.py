@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-import datetime
+import datetime as dt
 import decimal
 import json
 import keyword
@@ -22,9 +22,9 @@ SCALAR_TYPES: Final[dict[str, type[Any]]] = {
     "float": float,
     "decimal": decimal.Decimal,
     "uuid": uuid.UUID,
-    "timestamp": datetime.datetime,  # aware, UTC
-    "date": datetime.date,
-    "duration": datetime.timedelta,
+    "timestamp": dt.datetime,  # aware, UTC
+    "date": dt.date,
+    "duration": dt.timedelta,
     "bytes": bytes,
 }
 """The Python type of each scalar."""

@@ -22,8 +22,8 @@ OFFSET = "_offset"
 class Batch:
     """Events of one type as columns.
 
-    A handler is given its own fields and `_offset`, `_time`, `_cause`, `_root`. One that it emits is
-    made with `Batch.of`; a column `_cause` in it has the offset of the input that each event
+    A handler is given its own fields and `_offset`, `_time`, `_cause`, `_root`. One that it emits
+    is made with `Batch.of`; a column `_cause` in it has the offset of the input that each event
     follows from (without one, it is the last of the input).
     """
 

@@ -207,7 +207,7 @@ class BatchCall:
             raise
 
     def _columns(self, item: Any, rows: Rows) -> EmittedBatch:
-        """Raises `ContractError`. All is checked here, where it is known which rows are to blame."""
+        """Raises `ContractError`. All is checked here, where the rows to blame are known."""
         name = self._contract.name_of(item.event if isinstance(item, Batch) else type(item))
         codec, causes = self._codecs[name], None
         try:

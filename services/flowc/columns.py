@@ -1,7 +1,7 @@
 """Python values to Arrow columns and back, a column at a time.
 
-Encoders are strict: Arrow itself would take 1.5 for an int as 1, an int for a timestamp as µs, and a
-datetime for a date. Per value they do little more than look at its type; which row is wrong is
+Encoders are strict: Arrow itself would take 1.5 for an int as 1, an int for a timestamp as µs, and
+a datetime for a date. Per value they do little more than look at its type; which row is wrong is
 found afterwards, by whoever caught the `MisfitError`.
 """
 
@@ -227,8 +227,8 @@ def _attribute_columns(names: list[str]) -> Callable[[list[Any]], tuple[list[Any
     """
     assert all(name.isidentifier() for name in names), names
     lists = "".join(f"[o.{name} for o in objects]," for name in names)
-    found = eval(f"lambda objects: ({lists})")  # noqa: S307 - identifiers only, asserted above
-    return found  # type: ignore[no-any-return]
+    code = f"lambda objects: ({lists})"
+    return eval(code)  # type: ignore[no-any-return]  # noqa: S307 - identifiers only
 
 
 # ---- Arrow → Python

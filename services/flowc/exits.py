@@ -7,12 +7,12 @@ from typing import Final
 
 
 class Exit(IntEnum):
-    """`flowc.host` and `flowc.source` end with one of these; the last lines of their log say why."""
+    """How `flowc.host` and `flowc.source` end; the last lines of their log say why."""
 
     DONE = 0  # drained (SIGTERM, or the broker asked), or the source is exhausted
     CRASHED = 1  # an error that nobody expected, or a source that raised: worth another start
     USAGE = 2  # its own command line, or a plan that can't be read
-    CODE = 10  # the user's module is missing, raises on import, or lacks a function
+    CODE = 10  # the user's code is missing, raises on import, lacks a function, breaks its contract
     HALTED = 11  # a handler gave up on an event, and its declaration says `then halt`
     FENCED = 12  # another process has taken over
     REFUSED = 13  # the broker runs another plan, or took a message for an error

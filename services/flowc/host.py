@@ -18,6 +18,7 @@ import sys
 import time
 import uuid
 from collections.abc import Sequence
+from typing import Self
 
 import zmq
 
@@ -61,7 +62,8 @@ def main(argv: list[str] | None = None) -> int:
         return run(f"service {args.service}", args.root, args.plan, body)
     except MemoryLostError:
         # The broker was restarted in the middle of our replay. A new image has an empty memory.
-        os.execv(sys.executable, [sys.executable, "-I", "-m", "flowc.host", *argv])
+        command = [sys.executable, "-I", "-m", "flowc.host", *argv]
+        os.execv(sys.executable, command)  # noqa: S606 - our own image
 
 
 class Host:
@@ -122,7 +124,7 @@ class Host:
             if got is not None and isinstance(got[0], wire.Stepped):
                 self._worker.receive(*got)
 
-    def __enter__(self) -> Host:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

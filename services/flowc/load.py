@@ -174,9 +174,7 @@ def _takes(parameter: inspect.Parameter) -> Takes:
 def user_trace(error: BaseException) -> str:
     """The error and where it came from, without the frames of flowc and of the import system."""
     trace = traceback.TracebackException.from_exception(error)
-    kept = [
-        frame for frame in trace.stack if not frame.filename.startswith(_NOT_USERS)
-    ]
+    kept = [frame for frame in trace.stack if not frame.filename.startswith(_NOT_USERS)]
     trace.stack = traceback.StackSummary.from_list(kept)
     trace.__cause__ = trace.__context__ = None
     *stack, last = trace.format()

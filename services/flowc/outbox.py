@@ -61,15 +61,16 @@ class Outbox:
     def add_all(self, other: Outbox) -> None:
         """All that another one has collected, behind what is here."""
         for part in other._parts:
-            self._add(part)
+            self.add_part(part)
 
     def drop(self, cause: int) -> None:
         """Take out what the handlers of this event emitted."""
         parts, self._parts, self.count = self._parts, [], 0
         for part in parts:
-            self._add(_where(part, [c != cause for c in _causes(part)]))
+            self.add_part(_where(part, [c != cause for c in _causes(part)]))
 
-    def _add(self, part: Emitted | EmittedBatch) -> None:
+    def add_part(self, part: Emitted | EmittedBatch) -> None:
+        """What an outbox has collected."""
         if isinstance(part, EmittedBatch):
             self.add_batch(part)
         else:
@@ -111,7 +112,7 @@ class Outbox:
         parts, self._parts, self.count = self._parts, [], 0
         for part in parts:
             for target, chosen in ((self, True), (rest, False)):
-                target._add(_where(part, [(c <= through) == chosen for c in _causes(part)]))
+                target.add_part(_where(part, [(c <= through) == chosen for c in _causes(part)]))
         return rest
 
     def causes(self) -> list[int]:

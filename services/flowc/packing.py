@@ -18,7 +18,7 @@ from flowc_engine import limits
 from flowc_engine.bus import wire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from flowc.codec import EventCodec
 
@@ -99,9 +99,12 @@ class Packer:
         return Bodies(batches, self._bodies, sum(map(len, self._bodies)))
 
 
-def by_type(events: Iterable[Any]) -> dict[type, list[int]]:
+def by_type(events: Sequence[Any]) -> dict[type, Sequence[int]]:
     """Where the events of each class stand."""
+    kinds = set(map(type, events))
+    if len(kinds) == 1:
+        return {kinds.pop(): range(len(events))}
     found: dict[type, list[int]] = {}
-    for index, event in enumerate(events):
-        found.setdefault(type(event), []).append(index)
-    return found
+    for index, kind in enumerate(map(type, events)):
+        found.setdefault(kind, []).append(index)
+    return dict(found)

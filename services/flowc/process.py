@@ -53,17 +53,22 @@ def run(prog: str, root: Path, plan_file: Path, body: Callable[[Classes], Exit])
     _use_one_thread()
     try:
         return body(use_plan(plan))
-    except (CodeError, ContractError) as error:
-        return _end(Exit.CODE, f"{prog}: {error}")
-    except HaltedError as error:
-        return _end(Exit.HALTED, f"{prog}: halted: {error}")
-    except FencedError as error:
-        return _end(Exit.FENCED, f"{prog}: {error}")
-    except RefusedError as error:
-        code = Exit.REFUSED if error.code in _FINAL_REFUSALS else Exit.CRASHED
-        return _end(code, f"{prog}: refused by the broker: {error}")
     except FlowcError as error:
-        return _end(Exit.CRASHED, f"{prog}: {error}")
+        return _end(_exit_for(error), f"{prog}: {error}")
+
+
+def _exit_for(error: FlowcError) -> Exit:
+    match error:
+        case CodeError() | ContractError():
+            return Exit.CODE
+        case HaltedError():
+            return Exit.HALTED
+        case FencedError():
+            return Exit.FENCED
+        case RefusedError() if error.code in _FINAL_REFUSALS:
+            return Exit.REFUSED
+        case _:
+            return Exit.CRASHED
 
 
 def failed(prog: str, error: BaseException) -> Exit:

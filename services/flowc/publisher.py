@@ -330,7 +330,7 @@ class Publisher:
 
         At an event that can't be sent the error is kept for the program, and it ends.
         """
-        mixed = None if any(type(i) is Batch for i in items) else self._mixed(items)
+        mixed = None if Batch in set(map(type, items)) else self._mixed(items)
         if mixed is not None:
             yield mixed
             return
@@ -357,7 +357,8 @@ class Publisher:
         """Events as one message; None if one does not fit, or if they are too large for that."""
         packer = Packer(now_us())
         for own in by_type(items).values():
-            emitted, why = self._columns([items[i] for i in own])
+            chosen = items if len(own) == len(items) else [items[i] for i in own]
+            emitted, why = self._columns(chosen)
             if why is not None:
                 return None
             try:

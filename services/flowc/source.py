@@ -40,7 +40,7 @@ SETTLE_S_MAX = 5.0
 _SWITCH_S = 0.0005  # the connection's thread gets its turn within this, whatever the generator does
 
 
-class StopSource(BaseException):  # noqa: N818 - not an error, and not for `except Exception`
+class StopSource(BaseException):
     """SIGTERM, raised where the generator is."""
 
 

@@ -36,6 +36,7 @@ import select
 import signal
 import sys
 import traceback
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 MODULES: Final = ("flowc.host", "flowc.source")
@@ -113,7 +114,7 @@ class WarmParent:
         module, argv, log = command["module"], command["argv"], command["log"]
         if module not in MODULES:
             raise ValueError(f"{module} is none of {', '.join(MODULES)}")
-        threads = len(os.listdir("/proc/self/task"))
+        threads = sum(1 for _ in Path("/proc/self/task").iterdir())
         assert threads == 1, f"{threads} threads: a fork would be unsafe"
         log_fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         parent = os.getpid()

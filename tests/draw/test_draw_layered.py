@@ -27,6 +27,12 @@ SVG = "{http://www.w3.org/2000/svg}"
 def many_systems():
     yield systems.shop()
     yield systems.airline()
+    yield systems.system(
+        "Apart",
+        {"A": "x", "B": None, "C": None},
+        [systems.event(f"Seen{i}", "external") for i in range(3)],
+        *(systems.service(f"S{i}", "ABC"[i], systems.on(f"Seen{i}", f"Done{i}")) for i in range(3)),
+    )
     for seed in range(12):
         rng = random.Random(seed)
         yield systems.generated(

@@ -6,12 +6,12 @@ import random
 
 import pytest
 import zmq
-from support.bodies import body, numbers
-from support.broker import BrokerProcess, expect
-from support.plans import pipeline
 
 from flowc_engine.bus import wire
 from flowc_engine.journal.segments import segment_path
+from support.bodies import body, numbers
+from support.broker import BrokerProcess, expect
+from support.plans import pipeline
 
 PLAN = pipeline()
 
@@ -127,7 +127,9 @@ def test_a_damaged_journal_stops_it_and_says_where(broker, tmp_path):
     with broker.hello("source", "gen") as source:
         opened, _ = expect(source, wire.Opened)
         for n in range(3):
-            source.send(wire.Publish("gen", opened.epoch, n, [wire.Batch("Placed", 1)]), [placed([n])])
+            source.send(
+                wire.Publish("gen", opened.epoch, n, [wire.Batch("Placed", 1)]), [placed([n])]
+            )
             expect(source, wire.Published)
     broker.stop()
     path = segment_path(tmp_path / "journal", 0)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from support.plans import event, pipeline, service
-from support.world import pack
 
 from flowc_dsl.plan import Plan
 from flowc_engine import limits
@@ -14,6 +12,8 @@ from flowc_engine.core.broker import BrokerCore
 from flowc_engine.core.layout import LayoutError
 from flowc_engine.journal import record as rec
 from flowc_engine.journal.state import DurableState
+from support.plans import event, pipeline, service
+from support.world import pack
 
 
 class Bench:
@@ -78,6 +78,19 @@ def test_an_acknowledgement_waits_for_the_sync(bench):
     assert bench.heard(b"src") == []
     bench.sync()
     assert bench.heard(b"src") == [wire.Published("gen", 1, 3, first=0)]
+
+
+def test_a_source_that_has_not_heard_of_a_new_broker_yet_is_not_fenced(bench):
+    later = Bench(state=bench.core.state)
+    later.publish(0, 3)
+    assert later.heard(b"src") == [wire.Who()]
+    later.hello(b"src", "source", "gen")
+    later.publish(0, 3, epoch=1)
+    later.sync()
+    assert later.heard(b"src") == [wire.Opened("gen", 2, 0, done=False)]
+    later.publish(0, 3, epoch=2)
+    later.sync()
+    assert later.heard(b"src") == [wire.Published("gen", 2, 3, first=0)]
 
 
 def test_a_publish_that_is_sent_again_is_not_written_again(bench):
@@ -296,7 +309,9 @@ def test_idle_is_when_all_is_consumed_and_every_source_is_done(bench):
     bench.say(b"pay", wire.Step("Pay", 0, pay, 0, 1, [wire.Batch("Paid", 1)]), b"0")
     bench.sync()
     while bench.fetches:
-        delivered = [wire.Delivered("Paid", 1, 1, "Pay")] if bench.fetches[0].key[0] == "Ship" else []
+        delivered = (
+            [wire.Delivered("Paid", 1, 1, "Pay")] if bench.fetches[0].key[0] == "Ship" else []
+        )
         bench.found(2, *delivered)
     assert not status().idle, "Ship has not stepped"
     bench.say(b"ship", wire.Step("Ship", 0, ship, 0, 2))
@@ -323,7 +338,12 @@ def test_more_replicas_take_over_where_the_partitions_were():
     deliver(bench)
     bench.say(b"pay", wire.Step("Pay", 0, 1, 0, 3))
     more = Plan(
-        "S", first.events, (service("Pay", "Placed", replicas=3),), {}, {}, partitions=first.partitions
+        "S",
+        first.events,
+        (service("Pay", "Placed", replicas=3),),
+        {},
+        {},
+        partitions=first.partitions,
     )
     grown = Bench(more, bench.core.state)
     slots = grown.core.state.slots

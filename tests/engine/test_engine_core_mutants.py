@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from support.plans import pipeline
-from support.world import World
 from test_engine_core_seeds import TOTAL, oracle
 
 from flowc_engine.bus import wire
 from flowc_engine.core.broker import BrokerCore
 from flowc_engine.core.session import SlotSession
+from support.plans import pipeline
+from support.world import World
 
 SEEDS = 40
 
@@ -28,7 +28,13 @@ def no_deduplication(patch: pytest.MonkeyPatch) -> None:
 
     def publish(self, peer, message, bodies, now_ms):
         seq = self.state.source(message.source).seq
-        real(self, peer, wire.Publish(message.source, message.epoch, seq, message.batches), bodies, now_ms)
+        real(
+            self,
+            peer,
+            wire.Publish(message.source, message.epoch, seq, message.batches),
+            bodies,
+            now_ms,
+        )
 
     patch.setattr(BrokerCore, "_publish", publish)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from support.plans import pipeline
 from support.world import World
 

@@ -4,28 +4,57 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from support.console import commands, run, shows
-from support.examples import EXAMPLES, copy_example
-
-NAMES = [
-    pytest.param("airline", marks=pytest.mark.slow),  # the month
-    pytest.param("shop"),
-    pytest.param("broken"),
-]
+from support.examples import EXAMPLES, copy_example, project
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_readme_is_true(name: str, tmp_path: Path) -> None:
-    root = copy_example(name, tmp_path)
+def follow_readme(name: str, to: Path, exit_code: int = 0) -> Path:
+    """Do what an example's README does, in a copy of it; its root comes back."""
+    root = copy_example(name, to)
     shown = commands((EXAMPLES / name / "README.md").read_text(encoding="utf-8"))
     assert shown
     for command in shown:
         done = run(command, root)
-        ends_well = 1 if name == "broken" else 0
-        assert done.returncode == ends_well, f"{command.line}\n{done.stdout}{done.stderr}"
+        assert done.returncode == exit_code, f"{command.line}\n{done.stdout}{done.stderr}"
         assert shows(done.stdout, command.shown), f"$ {command.line}\n{done.stdout}"
+    return root
+
+
+@pytest.mark.slow  # a month
+def test_the_airline(tmp_path: Path) -> None:
+    follow_readme("airline", tmp_path)
+
+
+def test_the_broken_shop(tmp_path: Path) -> None:
+    follow_readme("broken", tmp_path, exit_code=1)
+
+
+def test_the_shop_and_its_promises(tmp_path: Path) -> None:
+    """Orders end, and stock is not oversold, whatever the interleaving of payments and stock was."""
+    root = follow_readme("shop", tmp_path)
+    with duckdb.connect(str(root / ".flow/Shop/log.duckdb"), read_only=True) as log:
+        assert log.execute(
+            "SELECT count(*), count(DISTINCT order_id) FROM OrderPlaced"
+        ).fetchall() == [(2000, 2000)]
+        ends = "SELECT order_id FROM OrderShipped UNION ALL SELECT order_id FROM OrderCancelled"
+        assert not log.execute(
+            f"SELECT order_id FROM OrderPlaced EXCEPT ALL ({ends})"
+        ).fetchall(), "an order without an end"
+        assert log.execute(f"SELECT count(*) FROM ({ends})").fetchall() == [(2000,)]
+        assert not log.execute(
+            "SELECT * FROM PaymentTaken JOIN OrderPlaced USING (order_id) WHERE amount <> total"
+        ).fetchall()
+        sold = log.execute(
+            "SELECT line.sku, sum(line.qty)::INTEGER FROM (SELECT unnest(lines) AS line "
+            "FROM OrderPlaced SEMI JOIN OrderShipped USING (order_id)) GROUP BY ALL"
+        ).fetchall()
+    with project("shop") as shop:
+        shelves = shop.load("services.stock").SHELVES
+    assert {sku for sku, _ in sold} == set(shelves)
+    assert all(qty <= shelves[sku] for sku, qty in sold)
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import random
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from support.airline_reference import AIRLINE, Reference
 from support.console import flowc
-from support.examples import EXAMPLES, copy_example, project, set_args
+from support.examples import EXAMPLES, copy_example, set_args
+from support.killing import killable_run
 
 FILES = {"airline": "airline.flow", "shop": "shop.flow"}
 MONTH = (AIRLINE / "data/flights-2013-01.csv.gz", AIRLINE / "data/weather-2013-01.csv.gz")
@@ -43,33 +45,6 @@ def test_what_is_made_from_it_is_fresh(name: str, command: str, made: str, tmp_p
     assert made_now.read_bytes() == (EXAMPLES / name / file).read_bytes(), again
 
 
-def test_the_shop_keeps_its_promises(tmp_path: Path) -> None:
-    """Whatever the interleaving of payments and stock was."""
-    root = copy_example("shop", tmp_path)
-    done = flowc("run", "shop.flow", "--until-idle", cwd=root)
-    assert done.returncode == 0, done.stdout + done.stderr
-    with duckdb.connect(str(root / ".flow/Shop/log.duckdb"), read_only=True) as log:
-        assert log.execute(
-            "SELECT count(*), count(DISTINCT order_id) FROM OrderPlaced"
-        ).fetchall() == [(2000, 2000)]
-        ends = "SELECT order_id FROM OrderShipped UNION ALL SELECT order_id FROM OrderCancelled"
-        assert not log.execute(
-            f"SELECT order_id FROM OrderPlaced EXCEPT ALL ({ends})"
-        ).fetchall(), "an order without an end"
-        assert log.execute(f"SELECT count(*) FROM ({ends})").fetchall() == [(2000,)]
-        assert not log.execute(
-            "SELECT * FROM PaymentTaken JOIN OrderPlaced USING (order_id) WHERE amount <> total"
-        ).fetchall()
-        sold = log.execute(
-            "SELECT line.sku, sum(line.qty)::INTEGER FROM (SELECT unnest(lines) AS line "
-            "FROM OrderPlaced SEMI JOIN OrderShipped USING (order_id)) GROUP BY ALL"
-        ).fetchall()
-    with project("shop") as shop:
-        shelves = shop.load("services.stock").SHELVES
-    assert {sku for sku, _ in sold} == set(shelves)
-    assert all(qty <= shelves[sku] for sku, qty in sold)
-
-
 def run_airline(root: Path, timeout_s: float) -> Path:
     """Run it to its end; the file of its log comes back."""
     done = flowc("run", "airline.flow", "--until-idle", cwd=root, timeout_s=timeout_s)
@@ -91,6 +66,23 @@ def test_the_month_is_what_duckdb_finds(tmp_path: Path) -> None:
     log = run_airline(root, timeout_s=300)
     assert reference.rows("SELECT count(*) FROM ConnectionMissed") == [(434,)]
     assert reference.compare(log) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_processes_that_are_killed_change_nothing(seed: int, tmp_path: Path) -> None:
+    chance = random.Random(seed)
+    root = copy_example("airline", tmp_path)
+    with killable_run("airline.flow", root) as run:
+        run.wait_for_processes(11)  # nine of services, two of sources
+        killed = []
+        while run.is_up() and len(killed) < 4:
+            time.sleep(chance.uniform(0.2, 0.8))  # of its work, not for it
+            killed += run.kill_one(chance)
+        code = run.wait(timeout_s=120)
+    assert code == 0, run.output()
+    assert killed, "it was over before a process could be killed"
+    assert Reference(*MONTH).compare(root / ".flow" / "Airline" / "log.duckdb") == {}
 
 
 @pytest.mark.slow

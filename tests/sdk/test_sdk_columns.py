@@ -119,7 +119,9 @@ def test_none_in_a_field_that_is_not_optional_is_refused():
 def test_subclasses_and_other_zones_are_taken():
     import numpy as np
 
-    codecs = Codecs(Classes(plan(n=KINDS["int"], f=KINDS["float"], t=KINDS["timestamp"], e=KINDS["enum"])))
+    codecs = Codecs(
+        Classes(plan(n=KINDS["int"], f=KINDS["float"], t=KINDS["timestamp"], e=KINDS["enum"]))
+    )
     zone = dt.timezone(dt.timedelta(hours=2))
     event = codecs.classes.lookup("E")(
         n=np.int64(3), f=2, t=dt.datetime(2026, 1, 1, 2, tzinfo=zone), e="A"
@@ -146,7 +148,7 @@ KEYS = [
     ("uuid", UUID("8C0B9A52-5D0E-4A57-9F0E-0D8D3A4F2B11"), "8c0b9a52-5d0e-4a57-9f0e-0d8d3a4f2b11"),
     ("int", -7, "-7"),
     ("bool", True, "true"),
-    ("decimal", Decimal("0"), "0.00"),
+    ("decimal", Decimal(0), "0.00"),
     ("decimal", Decimal("12.5"), "12.50"),
     ("date", dt.date(2026, 1, 31), "2026-01-31"),
     ("timestamp", dt.datetime(1970, 1, 1, 0, 0, 1, tzinfo=dt.UTC), "1000000"),
@@ -179,7 +181,10 @@ def test_a_null_key_is_the_empty_text_and_no_key_goes_in_turns():
     event = EventPlan("E", "event", 1, "k", (FieldPlan("k", optional(KINDS["int"])),))
     partition = partitioner(Plan("P", (event,), (), {}, {}), "E")
     assert partition is not None
-    assert partition(pa.array([None, 5])).to_pylist() == [partition_of("", 64), partition_of("5", 64)]
+    assert partition(pa.array([None, 5])).to_pylist() == [
+        partition_of("", 64),
+        partition_of("5", 64),
+    ]
     codec = Codecs(Classes(plan(n=KINDS["int"])))["E"]
     columns = [pa.array(range(40))]
     turns = [p for _ in range(2) for p in codec.partitions(columns, 40).to_pylist()]

@@ -32,7 +32,10 @@ def write(tmp_path, monkeypatch):
 
     yield write
     for name in set(sys.modules) - before:
-        if getattr(sys.modules[name], "__file__", None) and str(tmp_path) in sys.modules[name].__file__:
+        if (
+            getattr(sys.modules[name], "__file__", None)
+            and str(tmp_path) in sys.modules[name].__file__
+        ):
             del sys.modules[name]
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
+
 from flowc.classes import use_plan
 from flowc.codec import Codecs, as_int64
 from flowc.packing import EmittedBatch, Packer, by_type
 from flowc.rows import Rows, in_order, offsets_of, rows_between
-from support.plans import pipeline
-
 from flowc_engine.broker.verify import BodyVerifier
 from flowc_engine.bus import wire
+from support.plans import pipeline
 
 PLAN = pipeline()
 

@@ -1,12 +1,12 @@
-"""What a replica makes of its handlers' behaviour, on the real broker core (spec: services, delivery)."""
+"""What a replica makes of its handlers, on the real broker core (spec: services, delivery)."""
 
 from __future__ import annotations
 
 import pytest
-from support.local import Local
-from support.plans import event
 
 from flowc_dsl.plan import HandlerPlan, OutputPlan, Plan, RetryPlan, ServicePlan
+from support.local import Local
+from support.plans import event
 
 RETRY = RetryPlan(attempts=3, backoff_min_ms=10, backoff_max_ms=20)
 

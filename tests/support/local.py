@@ -1,5 +1,5 @@
-"""A system in one process: the real broker core, the real workers, a disk that is a list, and a clock
-that is a number. Handlers are the test's own functions."""
+"""A system in one process: the real broker core and workers, a disk that is a list, a clock that is
+a number. Handlers are the test's own functions."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from flowc.calls import Who, make_call
 from flowc.classes import Classes, use_plan
 from flowc.codec import Codecs
 from flowc.load import Handler, function_of
+from flowc.mock import mock_handlers
 from flowc.packing import EmittedBatch, Packer, by_type
 from flowc.rows import offsets_of
 from flowc.worker import Worker
@@ -61,14 +62,17 @@ class Local:
 
     def start(self, service: str, slot: int = 0) -> Worker:
         """A replica; an older one of the same place is gone."""
-        for peer, worker in list(self.workers.items()):
+        for worker in list(self.workers.values()):
             if (worker.service.name, worker.slot) == (service, slot):
                 self.kill(worker)
         self._peers += 1
         peer = b"w%d" % self._peers
         declared = self.plan.service(service)
         handlers: dict[str, list[Handler]] = {}
-        for trigger, given in self.functions[service].items():
+        if declared.run == "mock":
+            for handler in mock_handlers(self.classes, declared):
+                handlers.setdefault(handler.trigger, []).append(handler)
+        for trigger, given in self.functions.get(service, {}).items():
             for index, call in enumerate(given if isinstance(given, list) else [given]):
                 plans = [h for h in declared.handlers if trigger in h.triggers]
                 function = function_of(f"{service}.{call.__name__}", call)
@@ -223,5 +227,3 @@ class Local:
 
     def parked(self) -> list[wire.Parked]:
         return [p for e, _, _ in self.disk[: self.durable] for p in getattr(e, "parked", [])]
-
-

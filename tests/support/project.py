@@ -1,4 +1,4 @@
-"""A project in a folder: a broker, service processes with code of the test's, and what they made."""
+"""A project in a folder: a broker, service processes with code of the test's, what they made."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ import sys
 import textwrap
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import pyarrow as pa
-from support.broker import DEADLINE_S, BrokerProcess, expect, wait_for
 
 from flowc_dsl.plan import Plan
 from flowc_engine.bus import wire
 from flowc_engine.journal.reader import JournalReader, Read
 from flowc_engine.schema import wire_schema
+from support.broker import DEADLINE_S, BrokerProcess, expect, wait_for
 
 
 class Project:
-    """`code` is written to modules of these names; `start` starts replicas; all is ended at exit."""
+    """`code` is written to modules of these names; `start` starts replicas; at exit all ends."""
 
     def __init__(self, folder: Path, plan: Plan, **code: str) -> None:
         self.folder, self.plan = folder, plan
@@ -41,7 +42,16 @@ class Project:
         options = ["--plan", self.folder / "plan.json", "--root", self.folder]
         with self.log_path(*key).open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-I", "-m", module, *args, *options, "--broker", self.broker.endpoint],
+                [
+                    sys.executable,
+                    "-I",
+                    "-m",
+                    module,
+                    *args,
+                    *options,
+                    "--broker",
+                    self.broker.endpoint,
+                ],
                 stderr=log,
             )
         self.processes[key] = process
@@ -69,7 +79,9 @@ class Project:
             for event, values in columns:
                 rows = len(next(iter(values.values())))
                 body = self.body(event, values)
-                client.send(wire.Publish(name, opened.epoch, seq, [wire.Batch(event, rows)]), [body])
+                client.send(
+                    wire.Publish(name, opened.epoch, seq, [wire.Batch(event, rows)]), [body]
+                )
                 seq += rows
             expect(client, wire.Published, lambda m: m.seq == seq)
 
@@ -101,7 +113,9 @@ class Project:
                 if batch.event in names:
                     schema = wire_schema(self.plan, batch.event)
                     rows = pa.ipc.read_record_batch(pa.py_buffer(body), schema).to_pylist()
-                    marks = ({"_offset": offset + i, "_event": batch.event} for i in range(len(rows)))
+                    marks = (
+                        {"_offset": offset + i, "_event": batch.event} for i in range(len(rows))
+                    )
                     found += [row | mark for row, mark in zip(rows, marks, strict=True)]
                 offset += batch.rows
         return found
@@ -119,7 +133,7 @@ class Project:
         finally:
             reader.close()
 
-    def __enter__(self) -> Project:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -97,7 +97,9 @@ class Host:
 
     def _assigned(self, assign: wire.Assign) -> list[fx.Send]:
         if assign.epoch == self.epoch and self.resumed:
-            return [self._say(wire.Resume(self.service, self.slot, self.epoch, True, self.position))]
+            return [
+                self._say(wire.Resume(self.service, self.slot, self.epoch, True, self.position))
+            ]
         assert assign.cursor >= self.confirmed, "confirmed, and lost"
         self.epoch, self.resumed = assign.epoch, True
         fresh = self.position < 0
@@ -133,9 +135,7 @@ class Host:
             self.seen += [n for _, n in rows]
             if message.end == self.replay_to:
                 self.position = message.end
-            return [
-                self._say(wire.Replayed(self.service, self.slot, self.epoch, message.end))
-            ]
+            return [self._say(wire.Replayed(self.service, self.slot, self.epoch, message.end))]
         failing = {o for o, n in rows if self.bad_every and n % self.bad_every == 0}
         good = [n for o, n in rows if o not in failing]
         self.deferred.update({o: n for o, n in rows if o in failing})
@@ -212,7 +212,9 @@ class Source:
 class World:
     """All of it, on a virtual clock. `run` ends when everything is consumed, or raises."""
 
-    def __init__(self, plan: Plan, seed: int, total: int, *, faults: bool, bad_every: int = 0) -> None:
+    def __init__(
+        self, plan: Plan, seed: int, total: int, *, faults: bool, bad_every: int = 0
+    ) -> None:
         self.plan, self.random, self.faults = plan, random.Random(seed), faults
         self.bad_every = bad_every
         self.disk = Disk()

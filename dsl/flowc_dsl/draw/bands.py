@@ -47,6 +47,7 @@ class Bands:
 
 
 def bands_of(boxes: Sequence[Box], ranks: Sequence[int], pairs: Sequence[Pair]) -> Bands:
+    """The bands of the boxes that stand in the columns `ranks`."""
     spans: dict[str, Columns] = {}
     for box, rank in zip(boxes, ranks, strict=True):
         if box.cluster is not None:

@@ -47,6 +47,7 @@ class Box:
         self.measure()
 
     def measure(self) -> None:
+        """Take the size from the parts, after one was added."""
         self.width = max(part.width for part in self.parts)
         self.height = max(part.top + part.height for part in self.parts)
 

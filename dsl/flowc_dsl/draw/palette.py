@@ -50,6 +50,8 @@ def band(index: int) -> Band:
 
 
 class Look(NamedTuple):
+    """The colours of a node."""
+
     fill: str
     line: str
 

@@ -19,6 +19,7 @@ SNAP_BENDS_PX = 40.0  # the same between two bends
 BOX_GAP_PX = 18.0
 BEND_GAP_PX = 7.0
 BEND_COLUMN_PX = 20.0
+EMPTY_LANE_PX = 18.0
 ROW_PAD_PX = 34.0  # between a row and the lane beside it: room for a context's frame and title
 COLUMN_GAP_PX = 54.0
 COLUMN_GAP_MAX_PX = 120.0
@@ -33,6 +34,7 @@ class Frame:
     bands: list[tuple[float, float]]
 
     def middle(self, column: int) -> float:
+        """The x of a column's middle, in px."""
         left, right = self.columns[column]
         return (left + right) / 2
 
@@ -85,7 +87,7 @@ def _band_heights(grid: Grid) -> list[tuple[float, float]]:
     y = 0.0
     for height in heights:
         edges.append((y, y + height))
-        y += height + (ROW_PAD_PX if height else 0.0)
+        y += height + (ROW_PAD_PX if height else EMPTY_LANE_PX)
     return edges
 
 

@@ -39,4 +39,5 @@ def shortened(text: str, chars_max: int = ROW_CHARS_MAX) -> str:
 
 
 def title_line(cluster: Cluster) -> str:
+    """A context's name and its owner."""
     return f"{cluster.name} · {cluster.owner}" if cluster.owner else cluster.name

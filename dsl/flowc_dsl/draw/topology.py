@@ -18,6 +18,8 @@ from flowc_dsl.model import Event, Handler, Output, Service, System
 NodeKind = Literal["service", "event", "command", "store", "context"]
 EdgeKind = Literal["trigger", "unless", "output", "owns", "uses", "flow"]
 DECLARED_KINDS: frozenset[EdgeKind] = frozenset({"trigger", "unless", "output"})
+TIMES = "\N{MULTIPLICATION SIGN}"
+EN_DASH = "\N{EN DASH}"
 MANY_MARK = {"one": "", "maybe": "?", "any": "*"}
 
 
@@ -68,6 +70,7 @@ class Edge:
 
     @property
     def target_row(self) -> int | None:
+        """The row that the edge enters; None where it enters the node as a whole."""
         return self.handler if self.kind in ("trigger", "unless") else None
 
 
@@ -202,7 +205,7 @@ def _service(service: Service, cluster: str | None) -> Node:
     low, high = service.replicas_min, service.replicas_max
     badges = []
     if high > 1:
-        badges.append(f"×{low}" if low == high else f"×{low}–{high}")  # noqa: RUF001  # a times sign
+        badges.append(f"{TIMES}{low}" if low == high else f"{TIMES}{low}{EN_DASH}{high}")
     if service.run is not None and service.run.kind == "mock":
         badges.append("mock")
     return Node(

@@ -34,9 +34,11 @@ class Wire:
     lines: tuple[str, ...] = field(default=())
 
     def ys(self) -> list[float]:
+        """The heights of its knots, in px."""
         return [y for _, y in self.knots]
 
     def svg(self, topology: Topology) -> Iterator[str]:
+        """Its line, its head and its label."""
         edge = self.edge
         ends = f"{topology.by_id[edge.source].name} → {topology.by_id[edge.target].name}"
         yield f'<g id="{edge.id}" class="edge"><title>{xml(ends)}</title>'

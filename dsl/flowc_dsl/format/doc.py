@@ -44,12 +44,16 @@ class Nest:
 
 @dataclass(frozen=True, slots=True)
 class Group:
+    """Printed on one line if it fits; `forced` if something in it must break."""
+
     inside: Doc
     forced: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
+    """The parts one after the other."""
+
     parts: tuple[Doc, ...]
 
 

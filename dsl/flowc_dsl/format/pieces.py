@@ -84,7 +84,7 @@ def _commas(tree: t.Tree) -> Iterator[int]:
         return
     for value in _objects(tree.items):
         ends = [*(pair.start for pair in value.pairs[1:]), value.end]
-        for pair, end in zip(value.pairs, ends, strict=True):
+        for pair, end in zip(value.pairs, ends, strict=False):  # no pairs, no commas
             yield from commas[bisect_left(commas, pair.end) : bisect_left(commas, end)]
 
 

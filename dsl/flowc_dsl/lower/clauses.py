@@ -32,6 +32,7 @@ def once(work: Work, tree: t.Tree, clauses: Iterable[t.Node], owner: str) -> dic
 
 
 def spelling(kind: type[t.Node]) -> str:
+    """A kind of clause as its author writes it."""
     return _SPELLING.get(kind, f"`{kind.__name__.lower()}`")
 
 

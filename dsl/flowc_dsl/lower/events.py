@@ -16,6 +16,7 @@ from flowc_dsl.syntax import tree as t
 
 
 def lower_events(work: Work) -> None:
+    """All events and commands."""
     for tree, context, item in work.each_item():
         if isinstance(item, t.Event) and work.owns(tree, item.name):
             work.events[item.name.text] = _event(work, tree, context, item)

@@ -9,6 +9,7 @@ from flowc_dsl.syntax.faults import error
 
 
 def a(noun: str) -> str:
+    """The noun with its article."""
     return f"an {noun}" if noun[:1] in "aeiou" else f"a {noun}"
 
 
@@ -19,6 +20,8 @@ def _meant(candidate: str | None, span: Span) -> tuple[str | None, tuple[Edit, .
 
 
 class OutOfBounds(Record):
+    """A number, duration, rate or percentage over its bound."""
+
     span: Span
     what: str
     text: str
@@ -31,6 +34,8 @@ class OutOfBounds(Record):
 
 
 class TooMany(Record):
+    """How many faults were left out."""
+
     span: Span
     dropped: int
 
@@ -45,6 +50,8 @@ class TooMany(Record):
 
 
 class BadLiteral(Record):
+    """A literal that can't be, though its form is right."""
+
     span: Span
     message: str
     hint: str | None = None
@@ -54,6 +61,8 @@ class BadLiteral(Record):
 
 
 class NoSystem(Record):
+    """A main file without `system`."""
+
     path: str
     empty: bool
 
@@ -68,6 +77,8 @@ class NoSystem(Record):
 
 
 class DeclaredTwice(Record):
+    """One name for two things."""
+
     span: Span
     kind: str
     name: str
@@ -88,6 +99,8 @@ class DeclaredTwice(Record):
 
 
 class CaseTwin(Record):
+    """Two names that the log's tables could not tell apart."""
+
     span: Span
     kind: str
     name: str
@@ -107,6 +120,8 @@ class CaseTwin(Record):
 
 
 class BuiltIn(Record):
+    """A type or enum with the name of a built-in type."""
+
     span: Span
     kind: str
     name: str
@@ -122,6 +137,8 @@ class BuiltIn(Record):
 
 
 class UnknownType(Record):
+    """A type that is not declared, or no type."""
+
     span: Span
     name: str
     candidate: str | None
@@ -137,6 +154,8 @@ class UnknownType(Record):
 
 
 class DuplicateField(Record):
+    """A field, member or key that stands twice."""
+
     span: Span
     kind: str  # field, member, key
     name: str
@@ -156,6 +175,8 @@ class DuplicateField(Record):
 
 
 class BadType(Record):
+    """Type arguments or bounds that don't fit, or nothing inside."""
+
     span: Span
     message: str
     hint: str | None = None
@@ -165,6 +186,8 @@ class BadType(Record):
 
 
 class BadKey(Record):
+    """A key that is no field, or none that events can be ordered by."""
+
     span: Span
     event: str
     key: str
@@ -186,6 +209,8 @@ class BadKey(Record):
 
 
 class RecursiveType(Record):
+    """A type that contains itself, on the way `path`."""
+
     span: Span
     path: tuple[str, ...]
 
@@ -201,6 +226,8 @@ class RecursiveType(Record):
 
 
 class Reserved(Record):
+    """A name that begins with `_`."""
+
     span: Span
     kind: str
     name: str
@@ -216,6 +243,8 @@ class Reserved(Record):
 
 
 class BadVersion(Record):
+    """An upcast from a version that is not older."""
+
     span: Span
     message: str
     hint: str | None = None
@@ -225,6 +254,8 @@ class BadVersion(Record):
 
 
 class ImportNotFound(Record):
+    """An import of a file that is not there."""
+
     span: Span
     path: str  # from the root
     candidate: str | None = None
@@ -238,6 +269,8 @@ class ImportNotFound(Record):
 
 
 class ImportOutside(Record):
+    """An import that is absolute, or leaves the root."""
+
     span: Span
     path: str
     why: str  # "is absolute", "leaves the project's folder"
@@ -252,6 +285,8 @@ class ImportOutside(Record):
 
 
 class ImportCycle(Record):
+    """Files that import each other, on the way `path`."""
+
     span: Span
     path: tuple[str, ...]
 
@@ -267,6 +302,8 @@ class ImportCycle(Record):
 
 
 class OtherSystem(Record):
+    """An imported file of another system."""
+
     span: Span
     name: str
     main: str
@@ -284,6 +321,8 @@ class OtherSystem(Record):
 
 
 class Repeated(Record):
+    """A clause or name that may stand once."""
+
     span: Span
     what: str
     owner: str
@@ -301,6 +340,8 @@ class Repeated(Record):
 
 
 class Conflict(Record):
+    """Clauses that contradict each other."""
+
     span: Span
     message: str
     hint: str | None = None
@@ -312,6 +353,8 @@ class Conflict(Record):
 
 
 class UnknownOption(Record):
+    """A word that a clause does not know."""
+
     span: Span
     word: str
     clause: str
@@ -332,6 +375,8 @@ class UnknownOption(Record):
 
 
 class BadRun(Record):
+    """A `run` that can't be run."""
+
     span: Span
     message: str
     hint: str

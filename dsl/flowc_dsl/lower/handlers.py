@@ -23,6 +23,7 @@ DISTRIBUTIONS: Final = {
 
 
 def handler(work: Work, tree: t.Tree, node: t.Handler, service: str) -> Handler:
+    """One handler with all its clauses; each clause counts once."""
     clauses = once(work, tree, node.clauses, f"a handler of service `{service}`")
     common = _common(work, tree, clauses)
     match node:

@@ -61,6 +61,7 @@ def decode(path: str, data: str | bytes) -> tuple[Source, Fault | None]:
 
 
 def load_files(work: Work) -> None:
+    """Fills `sources`, `trees` and `system`."""
     if work.main not in work.given:
         work.report(ImportNotFound(Span(work.main, 0, 0), work.main))
         work.broken = True

@@ -18,6 +18,7 @@ Refs = list[tuple[Kind, Ref]]
 
 
 def lower_later(work: Work) -> None:
+    """All expectations, scenarios and tests."""
     for tree in work.each_tree():
         for item in tree.items:
             refs: Refs = []

@@ -16,6 +16,7 @@ MEASURES: Final = ("fan_out", "depth", "exchange")
 
 
 def lower_laws(work: Work) -> None:
+    """All laws and exemptions."""
     for tree in work.each_tree():
         for item in tree.items:
             for law in item.laws if isinstance(item, t.Rules) else ():

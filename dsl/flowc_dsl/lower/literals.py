@@ -66,6 +66,7 @@ def fine_ms(work: Work, tree: t.Tree, node: t.Duration) -> float:
 
 
 def per_second(work: Work, tree: t.Tree, node: t.Frequency) -> float:
+    """Events per second."""
     number, _, unit = node.text.partition("/")
     if not _NUMBER.fullmatch(number) or unit not in _UNIT_MS:
         return 1.0
@@ -106,6 +107,7 @@ def _scaled(number: str, factor: int) -> tuple[int, int, int]:
 
 
 def iso_date(work: Work, tree: t.Tree, node: t.Date) -> str | None:
+    """The date as ISO text; None, with a fault, for one that no calendar has."""
     try:
         return date.fromisoformat(node.text).isoformat()
     except ValueError:

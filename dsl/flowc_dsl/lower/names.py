@@ -21,6 +21,7 @@ _KINDS: dict[type[t.Node], str] = {
 
 
 def declare_names(work: Work) -> None:
+    """Fills `declared`, `contexts` and `libraries`."""
     lower: dict[str, str] = {}
     titles: dict[str, Span] = {}
     for tree, _, item in work.each_item():

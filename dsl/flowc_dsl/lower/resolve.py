@@ -17,6 +17,7 @@ VIA: Final = ("store", "event", "command", "library")
 
 
 def resolve_names(work: Work) -> None:
+    """Reports each name that is not what its place needs."""
     if work.broken:
         return  # what is missing may stand in text that was not understood
     stores = {store.name: s.name for s in work.services.values() for store in s.stores}

@@ -29,6 +29,7 @@ _ONCE: Final = (t.Run, t.Replicas, t.Stateless, t.Sees, t.Args, t.Env)
 
 
 def lower_services(work: Work) -> None:
+    """All services."""
     for tree, context, item in work.each_item():
         if isinstance(item, t.Service) and work.owns(tree, item.name):
             work.services[item.name.text] = _service(work, tree, context, item)

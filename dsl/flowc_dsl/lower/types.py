@@ -26,6 +26,7 @@ MAP_KEYS: Final = ("string", "int", "uuid", "date", "timestamp")
 
 
 def lower_types(work: Work) -> None:
+    """All enums and types."""
     for tree, _, item in work.each_item():
         if isinstance(item, t.Enum) and work.owns(tree, item.name):
             members = _members(work, tree, item)
@@ -102,6 +103,7 @@ def _field(work: Work, tree: t.Tree, item: t.Field) -> Field:
 
 
 def type_ref(work: Work, tree: t.Tree, node: t.Type) -> TypeRef:
+    """A type as it is used, with what is wrong about it reported."""
     name = node.name.text
     args = tuple(type_ref(work, tree, arg) for arg in node.args)
     precision, scale = None, None

@@ -31,6 +31,8 @@ BUILT_IN = SCALAR_NAMES | {"list", "map"}
 
 @dataclass(frozen=True, slots=True)
 class Declared:
+    """What a name is, and where it became that."""
+
     kind: str  # event, command, type, enum, library, service, context, expectation, scenario
     span: Span
 
@@ -63,6 +65,7 @@ class Work:
     later: list[Later] = field(default_factory=list)
 
     def report(self, fault: Fault) -> None:
+        """Keeps a fault, up to the bound; then counts it."""
         if len(self.faults) < limits.FAULTS_MAX:
             self.faults.append(fault)
         else:
@@ -76,6 +79,7 @@ class Work:
         return nearest(name, candidates)
 
     def each_tree(self) -> Iterator[t.Tree]:
+        """The files, the main file first."""
         for path, tree in self.trees.items():
             self.file = path
             yield tree
@@ -98,6 +102,7 @@ class Work:
 
 
 def ref(tree: t.Tree, name: t.Name) -> Ref:
+    """A name as it was written here."""
     return Ref(name.text, tree.span(name))
 
 

@@ -11,6 +11,8 @@ from flowc_dsl.source import Span
 
 
 class Fault(Protocol):
+    """What is wrong, as data; `diagnostic` words it, late."""
+
     def diagnostic(self) -> Diagnostic: ...
 
 
@@ -26,6 +28,7 @@ def error(
     witness: tuple[str, ...] = (),
     edits: tuple[Edit, ...] = (),
 ) -> Diagnostic:
+    """A diagnostic of level error."""
     return Diagnostic(
         code,
         Level.ERROR,
@@ -73,6 +76,8 @@ class BadToken(Record):
 
 
 class Unclosed(Record):
+    """A brace, bracket or parenthesis without its end; `before` is what stands in its place."""
+
     span: Span
     opener: str
     closer: str
@@ -93,6 +98,8 @@ class Unclosed(Record):
 
 
 class Unmatched(Record):
+    """A brace, bracket or parenthesis without its beginning."""
+
     span: Span
     closer: str
 
@@ -108,6 +115,8 @@ class Unmatched(Record):
 
 
 class TooDeep(Record):
+    """Braces, brackets or types inside of each other, over the bound."""
+
     span: Span
 
     def diagnostic(self) -> Diagnostic:
@@ -120,6 +129,8 @@ class TooDeep(Record):
 
 
 class TooLarge(Record):
+    """A file over the size limit."""
+
     path: str
     size_bytes: int
 
@@ -133,6 +144,8 @@ class TooLarge(Record):
 
 
 class NotUtf8(Record):
+    """A byte that no UTF-8 has there."""
+
     span: Span
     byte: int
 

@@ -19,6 +19,7 @@ _UNITS = ("ms", "s", "m", "h", "d")
 
 
 def lexical_faults(source: Source, tokens: Tokens) -> list[SyntaxFault]:
+    """Every token that is none, every bad escape, every name that is too long."""
     faults: list[SyntaxFault] = []
     odd = "\\" in source.text or not source.text.replace("\n", "").isprintable()
     for kind, text, start in tokens.written():

@@ -32,6 +32,8 @@ class Stack:
 
 
 class Probe:
+    """What the machine would do with a token."""
+
     def __init__(self, table: Table) -> None:
         self.table = table
         self.soft_words = frozenset({*table.keywords.values(), "VERSION"})

@@ -61,6 +61,7 @@ class Table:
 
 @cache
 def load_table() -> Table:
+    """The table of the grammar; read once in a process."""
     data = pkgutil.get_data("flowc_dsl.syntax", "table.json")
     assert data is not None
     raw = json.loads(data)

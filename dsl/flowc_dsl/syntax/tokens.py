@@ -26,6 +26,7 @@ class Tokens:
     docs: dict[int, str] = field(default_factory=dict)
 
     def add(self, kind: str, text: str, start: int) -> None:
+        """Appends a token."""
         self.kinds.append(kind)
         self.texts.append(text)
         self.starts.append(start)
@@ -40,16 +41,19 @@ class Tokens:
         self.ends.insert(index, at)
 
     def keep(self, indexes: list[int]) -> None:
+        """Drops all tokens but these."""
         self.kinds[:] = [self.kinds[index] for index in indexes]
         self.texts[:] = [self.texts[index] for index in indexes]
         self.starts[:] = [self.starts[index] for index in indexes]
         self.ends[:] = [self.ends[index] for index in indexes]
 
     def delete(self, index: int) -> None:
+        """Drops one token."""
         for column in (self.kinds, self.texts, self.starts, self.ends):
             del column[index]
 
     def end_before(self, index: int) -> int:
+        """Where the token before this one ends."""
         return self.ends[index - 1] if index else 0
 
     def written(self) -> Iterator[tuple[str, str, int]]:
@@ -62,6 +66,7 @@ class Tokens:
 
 
 def tokenize(text: str, table: Table) -> Tokens:
+    """All tokens and comments of a text."""
     tokens = Tokens()
     add, keywords, groups = tokens.add, table.keywords, table.groups
     kinds, comments = tokens.kinds, tokens.comments

@@ -18,11 +18,43 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from flowc_dsl.record import Record
 from flowc_dsl.source import Source, Span
+from flowc_dsl.syntax.values import (
+    Broken,
+    Constant,
+    Date,
+    Duration,
+    Field,
+    Frequency,
+    ListValue,
+    Name,
+    Node,
+    Number,
+    ObjectValue,
+    Pair,
+    Percent,
+    Text,
+    Type,
+    Value,
+    Word,
+)
 
 if TYPE_CHECKING:
     from flowc_dsl.syntax.faults import SyntaxFault
+
+__all__ = [
+    "After", "Alias", "Allow", "Args", "AtMost", "Backoff", "Broken", "By", "Check", "Comment",
+    "Constant", "Context", "Date", "Delivery", "Deprecated", "Duplicate", "Duration", "Emits",
+    "Enum", "Env", "Event", "EventClause", "Every", "Expect", "Field", "Frequency", "Given",
+    "Handler", "HandlerClause", "Idempotent", "Import", "Item", "Join", "Key", "LeadsTo",
+    "Library", "Limit", "ListValue", "Load", "Name", "Never", "NeverWith", "Node", "Number",
+    "ObjectValue", "On", "OneOf", "Ordered", "Outage", "Output", "Pair", "Percent", "Rate",
+    "Reach", "Reads", "Replay", "Replicas", "Retain", "Retry", "Rules", "Run", "Sample",
+    "Scenario", "Sees", "Service", "ServiceItem", "Stateless", "Store", "StoreEngine",
+    "StorePath", "StorePerPartition", "Struct", "Stub", "System", "Takes", "Test", "Text",
+    "Then", "Timing", "Token", "Tree", "Type", "Upcast", "UpcastRename", "UpcastSet",
+    "UseStore", "Uses", "Value", "Version", "Within", "Word",
+]  # fmt: skip
 
 
 class Token(NamedTuple):
@@ -43,135 +75,33 @@ class Comment(NamedTuple):
     doc: bool
 
 
-class Node(Record):
-    start: int
-    end: int
-
-
-class Broken(Node):
-    """Text that was given up on."""
-
-
-# ---- names and literals
-
-
-class Name(Node):
-    """A name as written; "" where it is missing. A quoted key of an object is one, too."""
-
-    text: str
-
-
-class Text(Node):
-    """A string: `value` is what it means, escapes undone."""
-
-    value: str
-
-
-class Number(Node):
-    text: str
-
-
-class Duration(Node):
-    """`1.5s`"""
-
-    text: str
-
-
-class Frequency(Node):
-    """`500/s`"""
-
-    text: str
-
-
-class Percent(Node):
-    """`2%`"""
-
-    text: str
-
-
-class Date(Node):
-    """`2027-01-31`"""
-
-    text: str
-
-
-class Constant(Node):
-    """`true`, `false` or `null`."""
-
-    text: str
-
-
-class Word(Node):
-    """A bare word as a value: a member of an enum."""
-
-    text: str
-
-
-class Pair(Node):
-    key: Name
-    value: Value
-
-
-class ObjectValue(Node):
-    """`{ sku: "A-1"  qty: 2 }`; commas between pairs are allowed."""
-
-    pairs: tuple[Pair, ...]
-
-
-class ListValue(Node):
-    items: tuple[Value, ...]
-
-
-Value = (
-    Text
-    | Number
-    | Duration
-    | Frequency
-    | Percent
-    | Date
-    | Constant
-    | Word
-    | ObjectValue
-    | ListValue
-)
-
-
 # ---- declarations of data
 
 
 class System(Node):
+    """`system Shop`"""
+
     name: Name
 
 
 class Import(Node):
+    """`import "types/money.flow"`"""
+
     path: Text
 
 
 class Library(Node):
+    """`library pricing "libs/pricing"`"""
+
     name: Name
     path: Text
 
 
 class Enum(Node):
+    """`enum Reason { DECLINED EXPIRED }`"""
+
     name: Name
     members: tuple[Name | Broken, ...]
-
-
-class Type(Node):
-    """`list<Line>?` has `args`, `decimal(12,2)` has `bounds`."""
-
-    name: Name
-    args: tuple[Type, ...]
-    bounds: tuple[Number, ...]
-    optional: bool
-
-
-class Field(Node):
-    """`name: type @pii`; an annotation's name has no `@`, its span has."""
-
-    name: Name
-    type: Type
-    annotations: tuple[Name, ...]
 
 
 class Struct(Node):
@@ -188,19 +118,25 @@ class Version(Node):
 
 
 class Key(Node):
+    """`key order_id`"""
+
     name: Name
 
 
 class Retain(Node):
+    """`retain 30d`"""
+
     duration: Duration
 
 
 class Rate(Node):
+    """`rate 500/s`"""
+
     frequency: Frequency
 
 
 class Deprecated(Node):
-    pass
+    """`deprecated`"""
 
 
 EventClause = Version | Key | Retain | Rate | Deprecated
@@ -221,6 +157,8 @@ class UpcastRename(Node):
 
 
 class Upcast(Node):
+    """`upcast v1 { … }`"""
+
     version: Version
     steps: tuple[UpcastSet | UpcastRename | Broken, ...]
 
@@ -239,6 +177,8 @@ class Event(Node):
 
 
 class Output(Node):
+    """`A? chance 2%`"""
+
     name: Name
     many: Literal["one", "maybe", "any"]
     chance: Percent | None
@@ -263,18 +203,26 @@ class Alias(Node):
 
 
 class Reads(Node):
+    """`reads a, b`"""
+
     names: tuple[Name, ...]
 
 
 class Ordered(Node):
+    """`ordered by k`"""
+
     by: Name
 
 
 class Idempotent(Node):
+    """`idempotent` or `idempotent by k`"""
+
     by: Name | None
 
 
 class Within(Node):
+    """`within 10s`"""
+
     duration: Duration
 
 
@@ -294,10 +242,14 @@ class Retry(Node):
 
 
 class Replay(Node):
+    """`replay skip`"""
+
     what: Name
 
 
 class Delivery(Node):
+    """`delivery latest`"""
+
     what: Name
 
 
@@ -329,6 +281,8 @@ class Join(Node):
 
 
 class Every(Node):
+    """`every 5s …`"""
+
     period: Duration
     clauses: tuple[HandlerClause, ...]
 
@@ -361,22 +315,28 @@ class Replicas(Node):
 
 
 class Stateless(Node):
-    pass
+    """`stateless`"""
 
 
 class StoreEngine(Node):
+    """`engine sqlite`"""
+
     name: Name
 
 
 class StorePerPartition(Node):
-    pass
+    """`per partition`"""
 
 
 class StorePath(Node):
+    """`path "data/orders.db"`"""
+
     path: Text
 
 
 class Store(Node):
+    """`store orders_db …`"""
+
     name: Name
     clauses: tuple[StoreEngine | StorePerPartition | StorePath, ...]
 
@@ -388,18 +348,26 @@ class UseStore(Node):
 
 
 class Uses(Node):
+    """`uses pricing, store orders_db`"""
+
     names: tuple[Name | UseStore, ...]
 
 
 class Sees(Node):
+    """`sees pii`"""
+
     what: Name
 
 
 class Args(Node):
+    """`args { … }`"""
+
     value: ObjectValue
 
 
 class Env(Node):
+    """`env { … }`"""
+
     value: ObjectValue
 
 
@@ -408,12 +376,16 @@ ServiceItem = Run | Replicas | Stateless | Store | Uses | Sees | Args | Env | Ha
 
 
 class Service(Node):
+    """`service Stock owner "team-ops" { … }`"""
+
     name: Name
     owner: Text | None
     items: tuple[ServiceItem, ...]
 
 
 class Context(Node):
+    """`context Sales owner "team-sales" { … }`"""
+
     name: Name
     owner: Text | None
     members: tuple[Enum | Struct | Library | Event | Service | Broken, ...]
@@ -423,6 +395,8 @@ class Context(Node):
 
 
 class By(Node):
+    """`by order_id`"""
+
     name: Name
 
 
@@ -451,6 +425,8 @@ class NeverWith(Node):
 
 
 class Expect(Node):
+    """`expect paid_once: …`"""
+
     name: Name
     body: LeadsTo | AtMost | NeverWith
 
@@ -465,6 +441,8 @@ class Reach(Node):
 
 
 class Limit(Node):
+    """`limit fan_out 5`"""
+
     measure: Name
     bound: Number
 
@@ -479,6 +457,8 @@ class Allow(Node):
 
 
 class Rules(Node):
+    """`rules { … }`"""
+
     laws: tuple[Reach | Limit | Allow | Broken, ...]
 
 
@@ -490,6 +470,8 @@ class Timing(Node):
 
 
 class Load(Node):
+    """`load A 200/s for 10m`"""
+
     event: Name
     frequency: Frequency
     length: Timing | None
@@ -504,14 +486,20 @@ class Outage(Node):
 
 
 class Duplicate(Node):
+    """`duplicate 1%`"""
+
     percent: Percent
 
 
 class Check(Node):
+    """`check settled, paid_once`"""
+
     names: tuple[Name, ...]
 
 
 class Scenario(Node):
+    """`scenario black_friday { … }`"""
+
     name: Name
     steps: tuple[Load | Outage | Duplicate | Check | Broken, ...]
 
@@ -524,24 +512,34 @@ class Sample(Node):
 
 
 class Given(Node):
+    """`given A { … }`"""
+
     sample: Sample
 
 
 class Stub(Node):
+    """`stub Payments -> A { … }, B { … }`"""
+
     service: Name
     samples: tuple[Sample, ...]
 
 
 class Then(Node):
+    """`then A { … } within 5s`"""
+
     sample: Sample
     within: Within | None
 
 
 class Never(Node):
+    """`never A { … }`"""
+
     sample: Sample
 
 
 class Test(Node):
+    """`test "declined card cancels the order" { … }`"""
+
     title: Text
     steps: tuple[Given | Stub | Then | Never | Broken, ...]
 
@@ -587,7 +585,9 @@ class Tree:
         return self.docs.get(node.start, "")
 
     def span(self, node: Node) -> Span:
+        """Where a node stands, with its file."""
         return Span(self.source.path, node.start, node.end)
 
     def imports(self) -> tuple[Import, ...]:
+        """The imports, in order."""
         return tuple(item for item in self.items if isinstance(item, Import))

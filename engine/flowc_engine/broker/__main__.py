@@ -31,7 +31,7 @@ def main() -> int:
     )
     args = parser.parse_args()
 
-    from flowc_engine.process import die_with_parent, starter  # noqa: PLC0415 - --help stays fast
+    from flowc_engine.process import die_with_parent, starter
 
     die_with_parent(starter())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
@@ -41,11 +41,11 @@ def main() -> int:
 
 def serve(plan_file: Path, folder: Path, endpoint: str) -> int:
     """Recover the journal and serve; the exit code comes back."""
-    from flowc_dsl.plan import Plan  # noqa: PLC0415
-    from flowc_engine.broker.driver import BrokerDriver  # noqa: PLC0415
-    from flowc_engine.core.layout import LayoutError  # noqa: PLC0415
-    from flowc_engine.journal.reader import JournalRotError  # noqa: PLC0415
-    from flowc_engine.journal.recovery import recover  # noqa: PLC0415
+    from flowc_dsl.plan import Plan
+    from flowc_engine.broker.driver import BrokerDriver
+    from flowc_engine.core.layout import LayoutError
+    from flowc_engine.journal.reader import JournalRotError
+    from flowc_engine.journal.recovery import recover
 
     plan = Plan.from_json(plan_file.read_text(encoding="utf-8"))
     lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -15,6 +15,8 @@ from flowc_engine.journal.reader import JournalReader, read_first_header
 from flowc_engine.journal.segments import list_segments
 from flowc_engine.journal.state import SlotKey
 
+_SEGMENT_BYTES = 2 * limits.SEGMENT_BYTES  # over any segment: a place is known in each
+
 
 class Found(NamedTuple):
     """The events of a fetch in [fetch.begin, end)."""
@@ -130,19 +132,20 @@ class Fetcher:
             yield self._hot[index]
 
     def _fetch_cold(self, fetch: fx.Fetch, events: frozenset[str]) -> Found:
-        place = self._resume.get(fetch.key)
-        if place is None or place.offset != fetch.begin:
-            place = self._index.find(fetch.begin)
+        place = self._index.find(fetch.begin)
+        resumed = self._resume.get(fetch.key)
+        if resumed is not None and place.offset < resumed.offset <= fetch.begin:
+            place = resumed
         last = [place]
-        found = _collect(self._cold_records(place, last), fetch, events)
-        if last[0].offset == found.end:
+        found = _collect(self._cold_records(place, last, limits.SCAN_BYTES_MAX), fetch, events)
+        if last[0].offset <= found.end:  # also if it was not far enough: the next goes on from here
             self._resume[fetch.key] = last[0]
         return found
 
-    def _cold_records(self, place: Place, last: list[Place]) -> Iterator[_Record]:
+    def _cold_records(self, place: Place, last: list[Place], bytes_max: int) -> Iterator[_Record]:
         end = self._durable
         for read in self._reader.read(
-            place.segment, place.position, end.segment, end.position, limits.SCAN_BYTES_MAX
+            place.segment, place.position, end.segment, end.position, bytes_max
         ):
             header, entry = read.header, read.entry
             last[0] = Place(header.first_offset + header.rows, read.segment, read.position)
@@ -159,7 +162,7 @@ class Fetcher:
         for offset in fetch.at:
             one = fetch._replace(begin=offset, limit=offset + 1, at=())
             place = self._index.find(offset)
-            found = _collect(self._cold_records(place, [place]), one, events)
+            found = _collect(self._cold_records(place, [place], _SEGMENT_BYTES), one, events)
             for batch, body in zip(found.batches, found.bodies, strict=True):
                 if batch not in batches:
                     batches.append(batch)

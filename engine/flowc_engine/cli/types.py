@@ -15,7 +15,9 @@ from flowc_engine.cli.common import ExitCode, fail, load_checked, shown_path
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False),
     help="Where to write the module; without it, stdout.",
 )  # fmt: skip
-@click.option("--check", is_flag=True, help="Write nothing; exit with 1 if the output is not current.")
+@click.option(
+    "--check", is_flag=True, help="Write nothing; exit with 1 if the output is not current."
+)
 def command(file: Path, output: Path | None, check: bool) -> None:
     """Write the event classes of the system in FILE as a Python module.
 

@@ -61,10 +61,10 @@ def _text(topology: Topology, kind: Kind) -> str:
 
         return dot_text(topology)
     if kind == "mermaid":
-        from flowc_dsl.draw.mermaid import mermaid_text  # noqa: PLC0415  # only the one that is used
+        from flowc_dsl.draw.mermaid import mermaid_text  # noqa: PLC0415  # the one used
 
         return mermaid_text(topology)
-    from flowc_dsl.draw.json_text import json_text  # noqa: PLC0415  # only the one that is used
+    from flowc_dsl.draw.json_text import json_text  # noqa: PLC0415  # the one used
 
     return json_text(topology)
 
@@ -80,7 +80,7 @@ def _by_dot(topology: Topology, kind: Kind, budget_ms: int) -> Drawing:
 
 
 def _by_layers(topology: Topology, kind: Kind, why: str) -> Drawing:
-    from flowc_dsl.draw.svg import ENGINE, svg_text  # noqa: PLC0415  # only where it is used
+    from flowc_dsl.draw.svg import ENGINE, svg_text  # noqa: PLC0415  # only where used
 
     svg = svg_text(topology)
     lost = undrawn(topology, svg)

@@ -33,7 +33,7 @@ def main() -> int:
     parser.add_argument("--query", required=True, help="the endpoint to answer queries at")
     args = parser.parse_args()
 
-    from flowc_engine.process import die_with_parent, starter  # noqa: PLC0415 - --help stays fast
+    from flowc_engine.process import die_with_parent, starter
 
     die_with_parent(starter())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
@@ -44,15 +44,15 @@ def main() -> int:
 
 def serve(args: argparse.Namespace) -> int:
     """Follow the journal; the exit code comes back."""
-    from flowc_engine.journal.reader import JournalRotError  # noqa: PLC0415
-    from flowc_engine.log.follow import LogConflictError  # noqa: PLC0415
-    from flowc_engine.log.process import BrokerRefusedError, note, run_log  # noqa: PLC0415
-    from flowc_engine.log.store import (  # noqa: PLC0415
+    from flowc_engine.journal.reader import JournalRotError
+    from flowc_engine.log.follow import LogConflictError
+    from flowc_engine.log.process import BrokerRefusedError, note, run_log
+    from flowc_engine.log.store import (
         LogDamagedError,
         LogHeldError,
         hold_log,
     )
-    from flowc_engine.log.tables import LogSchemaError  # noqa: PLC0415
+    from flowc_engine.log.tables import LogSchemaError
 
     try:
         with hold_log(args.state / "log.duckdb"):
