@@ -1,1 +1,46 @@
-"""."""
+"""The language of flowc: text in, values out. Nothing here touches files, clocks or sockets.
+
+- `syntax`: text to tree; a tree always comes back
+- `lower`: tree to model, in passes; `compile` drives both
+- `graph`, `rules`, `check`: the model judged
+- `planning`: the model to a `plan`, which is all that an engine needs
+- `format`, `draw`, `diagnostics`: text and pictures of it all
+
+What is exported is imported on first use: a check must not wait for what it doesn't need.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flowc_dsl.check import Report, check_system
+    from flowc_dsl.compile import Compilation, ProgramError, compile_program
+    from flowc_dsl.plan import Plan
+    from flowc_dsl.planning import make_plan, unsupported
+
+__all__ = [
+    "Compilation",
+    "Plan",
+    "ProgramError",
+    "Report",
+    "check_system",
+    "compile_program",
+    "make_plan",
+    "unsupported",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in {"Report", "check_system"}:
+        from flowc_dsl import check as home  # noqa: PLC0415  # lazy: see above
+    elif name in {"Compilation", "ProgramError", "compile_program"}:
+        from flowc_dsl import compile as home  # noqa: PLC0415  # lazy: see above
+    elif name == "Plan":
+        from flowc_dsl import plan as home  # noqa: PLC0415  # lazy: see above
+    elif name in {"make_plan", "unsupported"}:
+        from flowc_dsl import planning as home  # noqa: PLC0415  # lazy: see above
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: object = getattr(home, name)
+    return found

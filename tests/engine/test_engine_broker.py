@@ -1,4 +1,5 @@
-"""A real broker process: killed, fed with junk, on a damaged journal (spec: delivery, journal, wire)."""
+"""A real broker process: killed, fed with junk, on a damaged journal (spec: delivery, journal,
+wire)."""
 
 from __future__ import annotations
 

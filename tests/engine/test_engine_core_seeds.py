@@ -1,4 +1,5 @@
-"""The delivery protocol under crashes of everything, by seed: nothing acknowledged is lost, nothing doubled."""
+"""The delivery protocol under crashes of everything, by seed: nothing acknowledged is lost, nothing
+doubled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The journal: what was synced is read back, a torn tail is cut, and rot stops everything (spec: journal)."""
+"""The journal: what was synced is read back, a torn tail is cut, and rot stops everything (spec:
+journal)."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def test_the_broken_shop(tmp_path: Path) -> None:
 
 
 def test_the_shop_and_its_promises(tmp_path: Path) -> None:
-    """Orders end, and stock is not oversold, whatever the interleaving of payments and stock was."""
+    """Orders end, and stock is not oversold, in whatever order payments and stock took turns."""
     root = follow_readme("shop", tmp_path)
     with duckdb.connect(str(root / ".flow/Shop/log.duckdb"), read_only=True) as log:
         assert log.execute(

@@ -110,8 +110,8 @@ def test_a_value_that_does_not_fit_is_refused_and_found(kind, value, why):
 
 
 def test_none_in_a_field_that_is_not_optional_is_refused():
-    for kind in KINDS:
-        codecs = Codecs(Classes(plan(f=KINDS[kind])))
+    for declared in KINDS.values():
+        codecs = Codecs(Classes(plan(f=declared)))
         with pytest.raises(MisfitError, match="got None"):
             codecs["E"].columns([codecs.classes.lookup("E")(f=None)])
 

@@ -1,7 +1,8 @@
-"""A world for the broker's core: a virtual disk, clients that follow the protocol, and one seed that decides all.
+"""A world for the broker's core: a virtual disk, clients that follow the protocol, and one seed
+that decides all.
 
-The real core and the real journal fold run here; sockets, files and processes are lists. A broker crash loses
-what was not synced; a host crash loses all that the host knew.
+The real core and the real journal fold run here; sockets, files and processes are lists. A broker
+crash loses what was not synced; a host crash loses all that the host knew.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ class Disk:
 
 @dataclass
 class Host:
-    """A service process that emits `(out, n)` for each `n`; numbers divisible by `bad_every` fail first."""
+    """A service process that emits `(out, n)` for each `n`; numbers divisible by `bad_every` fail
+    first."""
 
     plan: Plan
     service: str

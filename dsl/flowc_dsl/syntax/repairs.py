@@ -68,7 +68,11 @@ def _candidates(probe: Probe, tokens: Tokens, expected: set[str], at: int) -> It
         yield from _respelt(probe, keywords, text)
         if "LABEL" in expected:
             drop = 2 if tokens.kinds[at + 1] == "EQUAL" else 1
-            yield Repair((("LABEL", text), ("COLON", ":")), drop, 1, f"write `{text}:`")
+            hint = f"write `{_shown(text)}:`"
+            if "RBRACE" in expected:
+                what = "value" if "STRING" in expected else "type"
+                hint = f"a field is written `{_shown(text)}: {what}`"
+            yield Repair((("LABEL", text), ("COLON", ":")), drop, 1, hint)
     yield from _retyped(expected, kind, text)
     yield from _missing(probe, expected, keywords)
     if kind not in ("RBRACE", "LBRACE"):

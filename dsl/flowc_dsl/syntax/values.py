@@ -1,4 +1,4 @@
-"""The smallest nodes of the tree: names, literals, types and fields. `tree` has all nodes, these included."""
+"""Names, literals, types and fields; `tree` has all nodes, these included."""
 
 from __future__ import annotations
 

@@ -27,9 +27,9 @@ class Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
 class Batch(msgspec.Struct, frozen=True, array_like=True):
     """What a body holds: `rows` events of one type.
 
-    The batches of a message follow each other: the first event of one comes right behind the last of
-    the one before. Where types alternate, that would make batches of one; so a message may say in
-    `places` where each row stands among all events of the message: little-endian u32, ascending.
+    The batches of a message follow each other: the first event of one comes right behind the last
+    of the one before. Where types alternate, that would make batches of one; so a message may say
+    in `places` where each row stands among all events of the message: little-endian u32, ascending.
     Either all batches of a message have places, or none.
     """
 
