@@ -32,14 +32,25 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    from types import ModuleType  # noqa: PLC0415  # lazy: see above
+
+    home: ModuleType
     if name in {"Report", "check_system"}:
-        from flowc_dsl import check as home  # noqa: PLC0415  # lazy: see above
+        from flowc_dsl import check  # noqa: PLC0415  # lazy: see above
+
+        home = check
     elif name in {"Compilation", "ProgramError", "compile_program"}:
-        from flowc_dsl import compile as home  # noqa: PLC0415  # lazy: see above
+        from flowc_dsl import compile as driver  # noqa: PLC0415  # lazy: see above
+
+        home = driver
     elif name == "Plan":
-        from flowc_dsl import plan as home  # noqa: PLC0415  # lazy: see above
+        from flowc_dsl import plan  # noqa: PLC0415  # lazy: see above
+
+        home = plan
     elif name in {"make_plan", "unsupported"}:
-        from flowc_dsl import planning as home  # noqa: PLC0415  # lazy: see above
+        from flowc_dsl import planning  # noqa: PLC0415  # lazy: see above
+
+        home = planning
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found: object = getattr(home, name)

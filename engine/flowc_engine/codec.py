@@ -66,7 +66,7 @@ def columns(plan: Plan, event: str, rows: list[dict[str, Any]]) -> list[pa.Array
     """The event's own columns, in the order of the declaration, of what `read_event` gave."""
     import pyarrow as pa  # noqa: PLC0415 - reading a value does without
 
-    from flowc_engine.schema import event_schema  # noqa: PLC0415
+    from flowc_engine.schema import event_schema  # noqa: PLC0415 - it imports pyarrow
 
     schema = event_schema(plan, event)
     return [pa.array([row[f.name] for row in rows], f.type) for f in schema]

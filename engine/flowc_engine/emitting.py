@@ -62,8 +62,8 @@ def make_parts(plan: Plan, event: str, rows: list[dict[str, Any]]) -> list[Part]
 def _body(plan: Plan, event: str, rows: list[dict[str, Any]]) -> bytes:
     import pyarrow as pa  # noqa: PLC0415 - a wrong command line is told without it
 
-    from flowc_engine.partition import key_index, partitioner  # noqa: PLC0415
-    from flowc_engine.schema import wire_schema  # noqa: PLC0415
+    from flowc_engine.partition import key_index, partitioner  # noqa: PLC0415 - as above
+    from flowc_engine.schema import wire_schema  # noqa: PLC0415 - as above
 
     own = columns(plan, event, rows)
     now_us = time.time_ns() // 1000

@@ -88,7 +88,7 @@ def encoder(classes: Classes, declared: TypePlan) -> Encode:
     to_arrow = arrow_type(classes.plan, declared)
     convert: Encode
     if kind == "uuid":
-        convert = lambda values: pa.array(msgspec.to_builtins(values), to_arrow)  # noqa: E731
+        convert = lambda values: pa.array(msgspec.to_builtins(values), to_arrow)  # noqa: E731 - one of several
     elif kind == "timestamp":
         convert = _timestamps(to_arrow)
     elif kind == "enum":
@@ -99,7 +99,7 @@ def encoder(classes: Classes, declared: TypePlan) -> Encode:
         key, value = (encoder(classes, a) for a in declared.args)
         convert = _map_encoder(key, value, to_arrow)
     else:
-        convert = lambda values: pa.array(values, to_arrow)  # noqa: E731
+        convert = lambda values: pa.array(values, to_arrow)  # noqa: E731 - one of several
 
     def encode(values: list[Any]) -> pa.Array:
         check(values)

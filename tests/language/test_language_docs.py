@@ -14,7 +14,9 @@ NO_EXAMPLE = {"FLW005", "FLW006", "FLW009", "FLW023", "FLW091"}  # one text can'
 
 
 def reported() -> set[str]:
-    sources = [(module.__spec__.loader.get_source(module.__name__)) for module in (of_names, of_text)]
+    sources = [
+        (module.__spec__.loader.get_source(module.__name__)) for module in (of_names, of_text)
+    ]
     return {code for text in sources for code in re.findall(r"FLW0\d\d", text)} | {"FLW091"}
 
 

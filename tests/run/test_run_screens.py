@@ -41,9 +41,9 @@ def a_run(*statuses: wire.Status) -> tuple[sc.RunCore, Tally]:
     return core, tally
 
 
-def shown(core: sc.RunCore, tally: Tally, rows_max: int = 20) -> str:
-    console = Console(file=io.StringIO(), width=110)
-    console.print(render("Shop", core, tally, 61_000, rows_max))
+def shown(core: sc.RunCore, tally: Tally, rows_max: int = 20, width: int = 110) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(render("Shop", core, tally, 61_000, rows_max, wide=width > 80))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -54,10 +54,16 @@ def test_the_table_shows_rates_and_counts() -> None:
     assert "Shop  running  1 min 01 s  4,000 events  4,000/s  journal 5.0 MiB" in text
     assert "log behind by 2,000" in text
     (row,) = [line for line in text.splitlines() if line.startswith("Ship")]
-    expected = ["Ship", "0", "1,000", "2,000", "1,000", "2,000", "12", "3", "1", "0", "up"]
+    expected = ["Ship", "1,000", "2,000", "1,000", "2,000", "12", "3", "1", "0", "up"]
     assert row.split() == expected
     assert "sources: feed 4,000 up" in text
     assert "Ctrl-C drains" in text
+
+
+def test_a_narrow_terminal_cuts_no_number() -> None:
+    core, tally = a_run(status(0, 0, 1), status(1_000_000, 4_000_000, 1_001, lag=1_234_567))
+    (row,) = [line for line in shown(core, tally, width=80).splitlines() if line[:4] == "Ship"]
+    assert row.split() == ["Ship", "1,000,000", "2,000,000", "1,234,567", "3", "1", "0", "up"]
 
 
 def test_a_low_terminal_shows_those_in_trouble() -> None:
@@ -116,6 +122,15 @@ def test_the_summary_adds_replicas_up_and_json_has_at_least_what_the_table_shows
     assert data["format_version"] == "1.0"
     assert data["services"][0]["reason"] == "exit code 10\nImportError: no app"
     assert data["exit_code"] == 3
+    assert data["failures"] == ["service Pay (replica 1) failed: exit code 10: ImportError: no app"]
+
+
+def test_a_failure_in_one_line_is_what_the_process_said() -> None:
+    core, tally = a_run(status(0, 0, 1))
+    tail = "error: service Ship: importing app raised X: y\nTraceback\n  File a\n    import x"
+    core.exited(HOSTS[2], Exit(10, tail, hopeless=True), 0)
+    summary = summarise("Shop", core, tally, 3, 2_000)
+    assert summary.failures == ("service Ship failed: importing app raised X: y",)
 
 
 def test_units() -> None:

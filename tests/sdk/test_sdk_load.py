@@ -48,7 +48,7 @@ def service(target: str, *handlers: HandlerPlan) -> ServicePlan:
     [
         (None, "ld_none", ["there is no module ld_none in"]),
         ("", "ld_pkg.inner", ["there is no module ld_pkg"]),
-        ("import nothing_like_it", "ld_a", ["importing ld_a raised ModuleNotFoundError", "ld_a.py"]),
+        ("import nothing_like_it", "ld_a", ["ld_a raised ModuleNotFoundError", "ld_a.py"]),
         ("\n\n1 / 0", "ld_b", ["importing ld_b raised ZeroDivisionError", 'ld_b.py", line 3']),
         ("def (", "ld_c", ["importing ld_c raised SyntaxError"]),
         ("import sys; sys.exit(3)", "ld_d", ["importing ld_d raised SystemExit"]),
@@ -152,9 +152,10 @@ def test_the_module_that_types_writes_is_used(write):
     [
         (("id: uuid.UUID", "id: str"), "OrderPlaced.id is str, declared uuid"),
         (("note: str | None = None\n", "note: str\n"), "OrderPlaced.note is str, declared string?"),
-        (("lines: list[Line]", "lines: list[str]"), "OrderPlaced.lines is list[str], declared list<Line>"),
-        (("        id: uuid.UUID\n", ""), "OrderPlaced has the fields note, reason, lines, not id, note"),
-        (('        EXPIRED = "EXPIRED"\n', ""), "OrderPlaced.reason is Reason { DECLINED }, declared Reason { DECLINED EXPIRED }"),
+        (("lines: list[Line]", "lines: list[str]"), "lines is list[str], declared list<Line>"),
+        (("        id: uuid.UUID\n", ""), "fields note, reason, lines, not id, note"),
+        (('        EXPIRED = "EXPIRED"\n', ""),
+         "OrderPlaced.reason is Reason { DECLINED }, declared Reason { DECLINED EXPIRED }"),
         (("sku: str", "sku: int"), "OrderPlaced.lines is list"),
     ],
 )  # fmt: skip

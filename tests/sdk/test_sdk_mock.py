@@ -19,7 +19,8 @@ from support.local import Local
 
 PLAIN = {
     "string": "", "bool": False, "int": 0, "float": 0.0, "bytes": b"", "duration": dt.timedelta(),
-    "timestamp": dt.datetime(2023, 11, 14, 22, 13, 20, tzinfo=dt.UTC), "date": dt.date(2023, 11, 14),
+    "timestamp": dt.datetime(2023, 11, 14, 22, 13, 20, tzinfo=dt.UTC),
+    "date": dt.date(2023, 11, 14),
 }  # fmt: skip
 OWN = (
     FieldPlan("id", TypePlan("string")),

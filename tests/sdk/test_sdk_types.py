@@ -36,7 +36,8 @@ PLAN = Plan(
         EventPlan("Bare", "command", 1, None, ()),
     ),
     (),
-    {"Line": (FieldPlan("sku", TypePlan("string")), FieldPlan("qty", TypePlan("int", optional=True)))},
+    {"Line": (FieldPlan("sku", TypePlan("string")),
+              FieldPlan("qty", TypePlan("int", optional=True)))},
     {"Reason": ("A", "None")},
 )  # fmt: skip
 USE = """

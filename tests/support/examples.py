@@ -13,7 +13,7 @@ from types import ModuleType
 from support.sources import ROOT
 
 EXAMPLES = ROOT / "examples"
-_OWN = ("services", "sources", "libs", "airline_events", "shop_events")
+_OWN = ("make_month", "services", "sources", "libs", "airline_events", "shop_events")
 
 
 class Project:

@@ -25,10 +25,10 @@ def parse(source: Source) -> Tree:
     tokens = tokenize(source.text, table)
     raw = tuple(tokens.written())
     faults = lexical_faults(source, tokens)
-    faults += limit_nesting(source, tokens)
+    too_deep = limit_nesting(source, tokens)
     recovery = Recovery(source, tokens, table)
     items = _run(tokens, table, recovery)
-    faults += recovery.faults
+    faults += too_deep or recovery.faults  # what was taken out would be missed everywhere
     return Tree(
         source=source,
         items=tuple(items),

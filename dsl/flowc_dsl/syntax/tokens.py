@@ -82,6 +82,8 @@ def tokenize(text: str, table: Table) -> Tokens:
         elif kind == "COLON" and kinds and (kinds[-1] in _WORDS or kinds[-1] in table.spelling):
             if tokens.texts[-1] in keywords or kinds[-1] in _WORDS:
                 kinds[-1] = "LABEL"
+        elif kind == "EQUAL" and kinds and tokens.texts[-1] in keywords:
+            kinds[-1] = "NAME"  # what is set in an upcast may be called `rename`
         elif kind == "COMMENT":
             word = word.rstrip("\r \t")
             doc = word.startswith("///") and not word.startswith("////")

@@ -342,7 +342,8 @@ def decode_client(frame: bytes) -> ClientMessage:
 
     Raises `msgspec.DecodeError` (or its `ValidationError`) for anything else.
     """
-    return _client_decoder.decode(frame)
+    message: ClientMessage = _client_decoder.decode(frame)
+    return message
 
 
 def decode_broker(frame: bytes) -> BrokerMessage:
@@ -350,4 +351,5 @@ def decode_broker(frame: bytes) -> BrokerMessage:
 
     Raises `msgspec.DecodeError` (or its `ValidationError`) for anything else.
     """
-    return _broker_decoder.decode(frame)
+    message: BrokerMessage = _broker_decoder.decode(frame)
+    return message

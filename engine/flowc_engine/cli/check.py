@@ -46,6 +46,11 @@ def command(
 ) -> None:
     """Check the guidelines over the systems at PATHS.
 
+    \b
+    Examples:
+      flowc check
+      flowc check shop.flow --output-format json
+
     A path is a main file (one with `system NAME`), a folder that is searched for main files, or `-`
     for a main file on standard input. Without paths the current folder is searched.
 

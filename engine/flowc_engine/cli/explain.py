@@ -65,6 +65,11 @@ def _document(text: str) -> Document:
 def command(code: str | None, as_json: bool, color: ColorChoice) -> None:
     """Say what CODE means: what it does, why it is bad, an example, what to do instead.
 
+    \b
+    Examples:
+      flowc explain FLW102
+      flowc explain
+
     CODE is a code (FLW101, or 101) or a rule's name (several-emitters); without it, all are listed.
     """
     found = [_find(code)] if code is not None else list(documents().values())

@@ -35,6 +35,11 @@ def command(
 ) -> None:
     """Query the event log of FILE's system.
 
+    \b
+    Examples:
+      flowc log shop.flow
+      flowc log shop.flow "SELECT count(*), sum(total) FROM OrderPlaced"
+
     Without SQL, a table of the event types: how many, how fast, since when. With SQL (`-` reads it
     from standard input), the rows: one table for each event type, named as it is, with the columns
     _offset _time _source _cause _root _partition _version; _events has the events of all types, and

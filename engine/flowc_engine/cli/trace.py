@@ -36,6 +36,10 @@ _EVENTS_DEFAULT = 1_000
 def command(file: str, offset: int, limit: int, *, as_json: bool) -> None:
     """Show what led to the event at OFFSET, and all that came of it.
 
+    \b
+    Examples:
+      flowc trace shop.flow 1042
+
     Each line is an event with its offset, its key, who emitted it, and how long after the first.
     """
     from flowc_engine.log.trace import NoSuchEventError, trace

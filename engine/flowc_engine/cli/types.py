@@ -21,6 +21,11 @@ from flowc_engine.cli.common import ExitCode, fail, load_checked, shown_path
 def command(file: Path, output: Path | None, check: bool) -> None:
     """Write the event classes of the system in FILE as a Python module.
 
+    \b
+    Examples:
+      flowc types shop.flow -o services/shop_events.py
+      flowc types shop.flow -o services/shop_events.py --check
+
     Service code imports its events from it, so that type checkers and editors know their fields.
     Exit codes: 0 written (or current), 1 errors in FILE (or not current), 2 unreadable.
     """

@@ -133,9 +133,8 @@ class RunCore:
         if state.life is not Life.STARTING:
             return
         state.life, state.was_up = Life.UP, True
-        if child == BROKER:
-            if self.phase is Phase.DRAINING:
-                self._out.append(SendDrain())
+        if child == BROKER and self.phase is Phase.DRAINING:
+            self._out.append(SendDrain())
         if child in (BROKER, WARM):
             self._start_services(now_ms)
 

@@ -13,9 +13,11 @@ from flowc_engine.supervisor.plain import bytes_text, duration, printable
 from flowc_engine.supervisor.tally import Counts, Tally
 
 _COLUMNS = (
-    "service", "replica", "in/s", "out/s", "handled", "emitted", "lag", "parked", "retrying",
-    "restarts", "state",
+    "service", "in/s", "out/s", "handled", "emitted", "lag", "parked", "retrying", "restarts",
+    "state",
 )  # fmt: skip
+_WIDE = 100  # columns of the terminal; below, the totals make room
+_TOTALS = ("handled", "emitted")
 _STYLES = {
     Life.UP: "green", Life.FAILED: "bold red", Life.BACKOFF: "yellow", Life.STARTING: "cyan",
     Life.DONE: "green", Life.WAITING: "dim", Life.STOPPED: "dim",
@@ -45,7 +47,8 @@ class LiveScreen:
     def show(self, core: sc.RunCore, tally: Tally, uptime_ms: int) -> None:
         """Draw it as it stands."""
         rows_max = max(self._console.height - _ROWS_AROUND, 3)
-        picture = render(self._system, core, tally, uptime_ms, rows_max)
+        wide = self._console.width >= _WIDE
+        picture = render(self._system, core, tally, uptime_ms, rows_max, wide=wide)
         self._live.update(picture, refresh=True)
 
     def close(self) -> None:
@@ -53,15 +56,20 @@ class LiveScreen:
         self._live.stop()
 
 
-def render(system: str, core: sc.RunCore, tally: Tally, uptime_ms: int, rows_max: int) -> Group:
+def render(
+    system: str, core: sc.RunCore, tally: Tally, uptime_ms: int, rows_max: int, *, wide: bool
+) -> Group:
     """The picture: header, services, sources, key hint."""
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in _COLUMNS:
-        table.add_column(name, justify="left" if name in ("service", "state") else "right")
+    columns = [name for name in _COLUMNS if wide or name not in _TOTALS]
+    for name in columns:
+        left = name in ("service", "state")
+        table.add_column(name, justify="left" if left else "right", no_wrap=True)
     hosts = list(core.of(Kind.HOST))
     shown = _most_telling(hosts, tally, rows_max)
     for state in shown:
-        table.add_row(*_row(state, tally))
+        row = _row(state, tally)
+        table.add_row(*(row[name] for name in columns))
     parts: list[Table | Text] = [_header(system, core, tally, uptime_ms), table]
     if len(shown) < len(hosts):
         parts.append(Text(f"… and {len(hosts) - len(shown)} more that keep up", style="dim"))
@@ -101,19 +109,22 @@ def _counts(state: ChildState, tally: Tally) -> Counts:
     return tally.slots.get((state.child.name, state.child.slot), Counts())
 
 
-def _row(state: ChildState, tally: Tally) -> list[Text]:
+def _row(state: ChildState, tally: Tally) -> dict[str, Text]:
     counts = _counts(state, tally)
     handled_s, emitted_s = tally.slot_rates((state.child.name, state.child.slot))
-    numbers = [
-        str(state.child.slot), f"{handled_s:,.0f}", f"{emitted_s:,.0f}", f"{counts.handled:,}",
-        f"{counts.emitted:,}", f"{counts.lag:,}", f"{counts.parked:,}", f"{counts.deferred:,}",
-        str(state.restarts.total),
-    ]  # fmt: skip
-    cells = [Text(state.child.name), *map(Text, numbers)]
-    for column, bad in ((7, counts.parked), (8, counts.deferred), (9, state.restarts.total)):
-        if bad:
-            cells[column].stylize("yellow")
-    return [*cells, Text(state.life.value, style=_STYLES[state.life])]
+    numbers = {
+        "in/s": handled_s, "out/s": emitted_s, "handled": counts.handled,
+        "emitted": counts.emitted, "lag": counts.lag, "parked": counts.parked,
+        "retrying": counts.deferred, "restarts": state.restarts.total,
+    }  # fmt: skip
+    cells = {name: Text(f"{number:,.0f}") for name, number in numbers.items()}
+    for name in ("parked", "retrying", "restarts"):
+        if numbers[name]:
+            cells[name].stylize("yellow")
+    replica = f"/{state.child.slot}" if state.child.slot else ""
+    cells["service"] = Text(state.child.name + replica)
+    cells["state"] = Text(state.life.value, style=_STYLES[state.life])
+    return cells
 
 
 def _source(state: ChildState, tally: Tally) -> Text:

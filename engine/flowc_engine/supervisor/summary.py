@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import TextIO
 
 from flowc_engine.supervisor import core as sc
-from flowc_engine.supervisor.children import Kind, Life
+from flowc_engine.supervisor.children import ChildState, Kind, Life
 from flowc_engine.supervisor.plain import duration, printable
 from flowc_engine.supervisor.tally import Counts, Tally
 
 FORMAT_VERSION = "1.0"
+_ERROR = "error: "  # how services and sources begin the line that says why they end
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +92,18 @@ def summarise(
         sources=sources,
         broker_restarts=sum(s.restarts.total for s in core.of(Kind.BROKER)),
         log_restarts=sum(s.restarts.total for s in core.of(Kind.LOG)),
-        failures=tuple(f"{s.child} failed: {_in_short(s.reason)}" for s in core.failed),
+        failures=tuple(f"{s.child} failed: {_in_short(s)}" for s in core.failed),
     )
 
 
-def _in_short(reason: str) -> str:
-    """The first line, and the last that the process wrote: of a traceback, the error."""
-    first, _, rest = reason.partition("\n")
-    last = rest.rstrip().rpartition("\n")[2].strip()
-    return f"{first}: {last}" if last else first
+def _in_short(state: ChildState) -> str:
+    """One line: what the process said was wrong, or else how it ended and its last line."""
+    first, _, rest = state.reason.partition("\n")
+    lines = [line for line in rest.splitlines() if line.strip()]
+    said = [line for line in lines if line.startswith(_ERROR)]
+    if said:
+        return said[-1].removeprefix(_ERROR).removeprefix(f"{state.child}: ")
+    return f"{first}: {lines[-1].strip()}" if lines else first
 
 
 def _service(name: str, core: sc.RunCore, tally: Tally) -> ServiceSummary:
@@ -123,7 +127,7 @@ def _service(name: str, core: sc.RunCore, tally: Tally) -> ServiceSummary:
 def write_summary(summary: RunSummary, stream: TextIO, *, color: bool) -> None:
     """The summary as tables."""
     from rich.console import Console  # noqa: PLC0415 - only where there is something to show
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415 - as above
 
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("service")

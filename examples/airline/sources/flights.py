@@ -123,7 +123,7 @@ class Clock:
 
     def ahead_of_new_york_min(self, row: Row) -> int:
         """How far its clocks are ahead of New York's when the flight of `row` departs."""
-        new_york = (row["hour"] - row["time_hour"].hour) % 24 - 24
+        new_york: int = (row["hour"] - row["time_hour"].hour) % 24 - 24
         is_summer = new_york == -4
         here = self.hours + (1 if is_summer and self.summer == "A" else 0)
         return (here - new_york) * 60

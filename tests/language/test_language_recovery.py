@@ -1,0 +1,131 @@
+"""Broken text: each fault where it is, with what was meant, and none that only follows."""
+
+import re
+
+import pytest
+
+from flowc_dsl.compile import compile_program
+from flowc_dsl.source import Source
+from flowc_dsl.syntax import parse
+from flowc_dsl.syntax import tree as t
+
+HEAD = "system S external event A key k { k: uuid } event B key k { k: uuid }\n"
+
+
+def faults(text: str) -> list[tuple[str, str, str, str | None]]:
+    """Code, the text at the primary place, message and help."""
+    found = compile_program({"m": HEAD + text}, "m").diagnostics
+    return [
+        (d.code, (HEAD + text)[d.primary.span.start : d.primary.span.end], d.message, d.help)
+        for d in found
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "at", "hint"),
+    [
+        ("evnt C { a: int }", "FLW001", "evnt", "did you mean `event`?"),
+        ("Event C { a: int }", "FLW001", "Event", "did you mean `event`?"),
+        ("event { a: int }", "FLW001", "{", "a name is missing"),
+        ("event C { a int }", "FLW001", "a", "a field is written `a: type`"),
+        ("event C { a: int, b: int }", "FLW001", ",", "remove `,`"),
+        ("event C { a: int", "FLW003", "{", "add `}`"),
+        ("event C a: int }", "FLW001", "a", "`{` is missing"),
+        ("event C { a: list<int }", "FLW003", "<", "add `>`"),
+        ("event C { a: string?? }", "FLW001", "?", "remove `?`"),
+        ("service X { on A -> }", "FLW001", "}", "a name is missing"),
+        ("service X { onn A -> B }", "FLW001", "onn", "did you mean `on`?"),
+        ("service X { on A => B }", "FLW002", "=>", "write `->`"),
+        ("service X { on A -> B; }", "FLW002", ";", "nothing has to stand between items"),
+        ("service X { every 5 -> B }", "FLW001", "5", "add the unit: `5s`, or `ms`, `m`, `h`, `d`"),
+        ("service X { every 5sec }", "FLW002", "5sec", "a duration ends in `ms`, `s`, `m`, `h`, `d`"),
+        ("service X { after 5m A -> B }", "FLW001", "A", "`of` is missing"),
+        ("service X { stateles on A }", "FLW001", "stateles", "did you mean `stateless`?"),
+        ('service X { run: python "a" }', "FLW001", ":", "remove `:`"),
+        ('service X { env { A: "\\q" } }', "FLW002", "\\q", "write `\\\\` for a backslash"),
+        ("rules { forbid X reach Y }", "FLW001", "reach", "did you mean `reaches`?"),
+        ("expect e: A lead to B", "FLW001", "lead", "did you mean `leads`?"),
+        ("expect e A leads to B", "FLW001", "e", "write `e:`"),
+        ("test 'x' { given A }", "FLW002", "'x'", 'write `"x"`'),
+        ("import types", "FLW001", "types", 'strings stand in quotes: `"types"`'),
+        ('import "x.flow', "FLW002", '"x.flow', 'add `"` on the same line'),
+        ("}", "FLW003", "}", "remove it, or add what it should close before it"),
+        ("event Größe { a: int }", "FLW002", "Größe", None),
+        ("event C v0 { a: int }", "FLW002", "v0", None),
+    ],
+)  # fmt: skip
+def test_one_mistake_is_one_fault_with_a_hint(text, code, at, hint):
+    found = [f for f in faults(text) if f[0] != "FLW020"]
+    assert [f[:2] for f in found] == [(code, at)]
+    assert hint is None or found[0][3] == hint
+
+
+def test_a_missing_brace_is_reported_where_it_was_opened():
+    text = "context K {\n  service X { on A -> B\n  service Y { on B }\n}\nevent C { a: int }"
+    assert faults(text) == [("FLW003", "{", "`{` is never closed", "add `}`")]
+    tree = parse(Source("m", text))
+    assert [type(item).__name__ for item in tree.items] == ["Context", "Event"]
+    assert [member.name.text for member in tree.items[0].members] == ["X", "Y"]
+
+
+SEVERAL = """
+event C { a: int  b }                // error: FLW001 "`b`"
+service X {
+  run python python                  // error: FLW001 "expected"
+  on A -> B retry five               // error: FLW001 "a number"
+  on B ->                            // ok
+}                                    // error: FLW001 "a name"
+enum { P Q }                         // error: FLW001 "a name"
+service Y { on A -> C reads }        // error: FLW001 "a name"
+rules { limit fan_out many }         // error: FLW001 "a number"
+scenario s { crash }                 // error: FLW001 "a name"
+wobble wobble { a b c }              // error: FLW001 "a declaration"
+service Z { on A }
+"""
+
+
+def test_several_faults_in_one_run_each_on_its_line():
+    source = Source("m", SEVERAL)
+    wanted = {}
+    for number, line in enumerate(SEVERAL.splitlines(), 1):
+        if match := re.search(r'// error: (FLW\d+) "(.*)"', line):
+            wanted[number] = (match[1], match[2])
+    tree = parse(source)
+    found = [fault.diagnostic() for fault in tree.faults]
+    lines = [source.position(d.primary.span.start).line for d in found]
+    assert lines == list(wanted)
+    for diagnostic, (code, words) in zip(found, wanted.values(), strict=True):
+        assert diagnostic.code == code
+        assert words in diagnostic.message
+    assert isinstance(tree.items[-1], t.Service)
+    assert tree.items[-1].name.text == "Z"
+
+
+def test_what_follows_from_broken_text_is_not_reported():
+    assert [f[0] for f in faults("evnt C { a: Missing } service X { on D -> E uses f }")] == [
+        "FLW001"
+    ]
+
+
+def test_positions_count_code_points():
+    text = "system S // ✈ 🛫\r\nevent A { é: int }\n"
+    compiled = compile_program({"m": text}, "m")
+    (found,) = [d for d in compiled.diagnostics if d.code == "FLW002"]
+    place = compiled.sources["m"].position(found.primary.span.start)
+    assert (place.line, place.column) == (2, 11)
+
+
+def test_faults_are_bounded():
+    found = compile_program({"m": "% " * 5_000}, "m").diagnostics
+    assert 0 < len(found) <= 25
+    many = "system S event A {" + "a: int " * 3_000 + "}"
+    diagnostics = compile_program({"m": many}, "m").diagnostics
+    assert diagnostics[0].code == "FLW009"
+    assert len(diagnostics) == 1_001
+
+
+def test_nesting_is_bounded():
+    deep = "system S service X { args { a: " + "[" * 50_000 + " } }"
+    assert "FLW004" in [d.code for d in compile_program({"m": deep}, "m").diagnostics]
+    types = "system S event A { a: " + "list<" * 40 + "int" + ">" * 40 + " }"
+    assert [d.code for d in compile_program({"m": types}, "m").diagnostics] == ["FLW004"]
