@@ -30,7 +30,9 @@ class ProgramError(Exception):
     """A plan was asked of a program with errors. `diagnostics` are the errors."""
 
     def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
-        super().__init__(f"{len(diagnostics)} errors, the first: {diagnostics[0].message}")
+        plural = "s" if len(diagnostics) > 1 else ""
+        message = f"{len(diagnostics)} error{plural}, the first: {diagnostics[0].message}"
+        super().__init__(message)
         self.diagnostics = diagnostics
 
 

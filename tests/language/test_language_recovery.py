@@ -38,7 +38,7 @@ def faults(text: str) -> list[tuple[str, str, str, str | None]]:
         ("service X { on A => B }", "FLW002", "=>", "write `->`"),
         ("service X { on A -> B; }", "FLW002", ";", "nothing has to stand between items"),
         ("service X { every 5 -> B }", "FLW001", "5", "add the unit: `5s`, or `ms`, `m`, `h`, `d`"),
-        ("service X { every 5sec }", "FLW002", "5sec", "a duration ends in `ms`, `s`, `m`, `h`, `d`"),
+        ("service X { every 5sec }", "FLW002", "5sec", None),
         ("service X { after 5m A -> B }", "FLW001", "A", "`of` is missing"),
         ("service X { stateles on A }", "FLW001", "stateles", "did you mean `stateless`?"),
         ('service X { run: python "a" }', "FLW001", ":", "remove `:`"),

@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from support.tiny import Tiny, until
+from support.tiny import FLOWC, Tiny, until
 
 pytestmark = pytest.mark.slow
 COUNT = 20_000
@@ -103,3 +105,29 @@ def test_a_damaged_journal_stops_the_run_and_says_where(project: Tiny) -> None:
     assert done.returncode == 3
     assert "the broker failed: journal: damaged" in done.stderr
     assert segment.name in done.stderr
+
+
+def test_a_full_disk_stops_the_run_and_loses_nothing(project: Tiny) -> None:
+    sandbox = ["unshare", "--map-root-user", "--mount"]
+    if shutil.which("unshare") is None or subprocess.call([*sandbox, "true"]) != 0:
+        pytest.skip("needs a mount namespace of its own")
+    count = 150_000
+    project.feed(count)
+    project.write(
+        "full.sh",
+        """
+        mkdir .flow && mount -t tmpfs -o size=10m none .flow || exit 99
+        "$1" run main.flow --until-idle; test $? = 3 || exit 98
+        mount -o remount,size=500m .flow
+        "$1" run main.flow --until-idle || exit 97
+        cp -r .flow/. kept
+        """,
+    )
+    done = subprocess.run(
+        [*sandbox, "sh", "full.sh", FLOWC], cwd=project.root, capture_output=True, text=True,
+        timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "the disk is full; all that was acknowledged is safe" in done.stderr
+    (project.root / "kept").rename(project.root / ".flow")
+    project.assert_complete(count)

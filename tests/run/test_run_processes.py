@@ -96,6 +96,7 @@ def test_a_killed_supervisor_leaves_no_process(project: Tiny) -> None:
         until("no process is left", lambda: gone(pids))
 
 
+@pytest.mark.slow
 def test_code_that_raises_on_import_fails_alone(project: Tiny) -> None:
     project.feed(20)
     project.write("app/pay.py", "import no_such_module\n")

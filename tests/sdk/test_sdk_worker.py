@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+import re
+
 import pytest
 
 from flowc_dsl.plan import HandlerPlan, OutputPlan, Plan, RetryPlan, ServicePlan
@@ -417,4 +420,121 @@ def test_several_handlers_of_one_event_are_one_unit():
     local.publish(*a(local, 1))
     local.run()
     assert [type(e).__name__ for e in local.events("X", "Y")] == ["X", "Y"], "none is doubled"
+    local.close()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_through_random_crashes_each_output_is_there_once_and_in_order(system, seed):
+    dice = random.Random(seed)
+
+    def handler(e):
+        if dice.random() < 0.1:
+            raise ConnectionError("now and then")
+        return local.classes.event("X")(k=e.k, n=e.n)
+
+    forever = RetryPlan(attempts=10_000, backoff_min_ms=1, backoff_max_ms=20)
+    local = system(plan("X", retry=forever), handler)
+    cls = local.classes.event("A")
+    for n in range(0, 300, 10):
+        local.publish_mixed(*(cls(k=f"k{i % 5}", n=i) for i in range(n, n + 10)))
+        for _ in range(dice.randrange(6)):
+            local.turn()
+        if dice.random() < 0.2:
+            local.start_broker()
+        if dice.random() < 0.15:
+            local.start("S")
+    local.run()
+    found = local.with_envelope("X")
+    assert sorted(e.n for e, _ in found) == list(range(300))
+    inputs = {row["_offset"]: e.n for e, row in local.with_envelope("A")}
+    assert all(e.n == inputs[row["_cause"]] == inputs[row["_root"]] for e, row in found)
+    for key in range(5):
+        own = [e.n for e, _ in found if e.k == f"k{key}"]
+        assert own == sorted(own), "the order of a key"
+
+
+# ---- bounds
+
+
+def test_what_is_too_large_for_one_step_becomes_several(system):
+    def handler(e):
+        for n in range(3):
+            yield local.classes.event("X")(k="x" * 500_000, n=e.n * 3 + n)
+
+    local = system(plan("X*"), handler)
+    local.publish_batch(a(local, *range(8)))
+    local.run()
+    assert [e.n for e in local.events("X")] == list(range(24))
+    steps = [e for e, rows, _ in local.disk if rows and hasattr(e, "service")]
+    assert len(steps) >= 2
+    assert [s.before for s in steps[1:]] == [s.after for s in steps[:-1]], "a chain without gaps"
+    assert max(sum(s.sizes) for s in steps) <= 8 * 2**20
+    assert max(size for s in steps for size in s.sizes) <= 2**20
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "why"),
+    [
+        (1, 1_100_000, r"an event has at most 1048576"),
+        (20, 500_000, "20 events of 10.* bytes for one event, a step has at most 8388608"),
+    ],
+)
+def test_an_event_that_causes_too_much_is_parked_alone(system, count, size, why):
+    def handler(e):
+        for n in range(count if e.n == 2 else 1):
+            yield local.classes.event("X")(k="x" * (size if e.n == 2 else 1), n=n)
+
+    local = system(plan("X*"), handler)
+    local.publish_batch(a(local, *range(5)))
+    local.run()
+    (parked,) = local.parked()
+    assert parked.offset == 2
+    assert re.search(why, parked.error)
+    assert len(local.events("X")) == 4
+
+
+def test_a_batch_that_is_too_large_is_blamed_on_its_events(system):
+    import flowc
+
+    def handler(batch):
+        texts = ["x" * (1_100_000 if n == 1 else 300_000) for n in batch["n"].to_pylist()]
+        return flowc.Batch.of(local.classes.event("X"), {"k": texts, "n": batch["n"]})
+
+    local = system(plan("X*"), handler)
+    local.publish_batch(a(local, *range(40)))
+    local.run()
+    assert [p.offset for p in local.parked()] == [1]
+    assert sorted(e.n for e in local.events("X")) == [n for n in range(40) if n != 1]
+
+
+# ---- replicas
+
+
+def test_replicas_share_the_partitions_and_a_new_layout_keeps_memory():
+    """Spec 4.15: what another replica handled rebuilds memory, and emits nothing again."""
+    from dataclasses import replace
+
+    one = plan("X")
+    two = replace(one, services=(replace(one.services[0], replicas=2),))
+    seen: list[tuple[int, bool]] = []
+
+    def handler(e, ctx):
+        seen.append((e.n, ctx.replaying))
+        return emit(local, "X", e.n)
+
+    local = Local(one, S={"A": handler, "B": lambda _: None})
+    local.start("S")
+    local.publish_batch(a(local, *range(50)))
+    local.run()
+    seen.clear()
+    local.workers.clear()
+    local.plan = two
+    local.start_broker()
+    for slot in range(2):
+        local.start("S", slot)
+    local.publish_batch(a(local, *range(50, 100)))
+    local.run()
+    assert sorted(n for n, replaying in seen if replaying) == list(range(50)), "each by one replica"
+    assert sorted(n for n, replaying in seen if not replaying) == list(range(50, 100))
+    assert sorted(e.n for e in local.events("X")) == list(range(100))
     local.close()

@@ -16,7 +16,7 @@ from flowc.load import Handler, function_of
 from flowc.mock import mock_handlers
 from flowc.packing import EmittedBatch, Packer, by_type
 from flowc.rows import offsets_of
-from flowc.worker import Worker
+from flowc.worker import MemoryLostError, Worker
 from flowc_dsl.plan import Plan
 from flowc_engine.bus import wire
 from flowc_engine.core import effects as fx
@@ -176,8 +176,12 @@ class Local:
         inbound, self.inbound = self.inbound, []
         for send in inbound:
             worker = self.workers.get(send.peer)
-            if worker is not None:
+            if worker is None:
+                continue
+            try:
                 worker.receive(send.message, [bytes(b) for b in send.bodies])
+            except MemoryLostError:  # what a host process does: begin with an empty memory
+                self.start(worker.service.name, worker.slot)
         for worker in list(self.workers.values()):
             worker.work(self.now_ms / 1000)
         self.now_ms += 1

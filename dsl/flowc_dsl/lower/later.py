@@ -67,7 +67,8 @@ def _expect(work: Work, tree: t.Tree, item: t.Expect, refs: Refs) -> None:
     if by := clauses.get(t.By):
         refs.append(("field", ref(tree, by.name)))
         for event in events:
-            _check_field(work, ref(tree, by.name), event.text)
+            if event.text in work.events and not _check_field(work, refs[-1][1], event.text):
+                break  # one fault is enough for one name
 
 
 def _check_field(work: Work, field: Ref, event: str) -> Field | None:

@@ -158,7 +158,8 @@ class Recovery:
         stack.cut(height)
         tokens.insert(index, "ERROR")
         tokens.starts[index] = min(first, tokens.ends[index])
-        self._quiet_until = index + 1 + QUIET
+        closes = tokens.kinds[index + 1] == "RBRACE"  # and then something new begins
+        self._quiet_until = index + (2 if closes else 1 + QUIET)
         return index
 
 

@@ -15,8 +15,6 @@ from flowc_engine.journal.reader import JournalReader, read_first_header
 from flowc_engine.journal.segments import list_segments
 from flowc_engine.journal.state import SlotKey
 
-_SEGMENT_BYTES = 2 * limits.SEGMENT_BYTES  # over any segment: a place is known in each
-
 
 class Found(NamedTuple):
     """The events of a fetch in [fetch.begin, end)."""
@@ -136,16 +134,29 @@ class Fetcher:
         resumed = self._resume.get(fetch.key)
         if resumed is not None and place.offset < resumed.offset <= fetch.begin:
             place = resumed
-        last = [place]
-        found = _collect(self._cold_records(place, last, limits.SCAN_BYTES_MAX), fetch, events)
-        if last[0].offset <= found.end:  # also if it was not far enough: the next goes on from here
-            self._resume[fetch.key] = last[0]
+        found, behind = self._look(place, fetch, events)
+        if behind.offset <= found.end:
+            self._resume[fetch.key] = behind
         return found
 
-    def _cold_records(self, place: Place, last: list[Place], bytes_max: int) -> Iterator[_Record]:
+    def _look(self, place: Place, fetch: fx.Fetch, events: frozenset[str]) -> tuple[Found, Place]:
+        """Read from a place at or before the events of a fetch until there is an answer.
+
+        One stretch of reading may end before them, or meet records without events only; to answer
+        that with "nothing up to where you are" would be asked again for ever.
+        """
+        while True:
+            last = [place]
+            found = _collect(self._cold_records(place, last), fetch, events)
+            if found.end > fetch.begin:
+                return found, last[0]
+            assert last[0] != place, f"no event {fetch.begin} in what is durable"
+            place = last[0]
+
+    def _cold_records(self, place: Place, last: list[Place]) -> Iterator[_Record]:
         end = self._durable
         for read in self._reader.read(
-            place.segment, place.position, end.segment, end.position, bytes_max
+            place.segment, place.position, end.segment, end.position, limits.SCAN_BYTES_MAX
         ):
             header, entry = read.header, read.entry
             last[0] = Place(header.first_offset + header.rows, read.segment, read.position)
@@ -161,8 +172,7 @@ class Fetcher:
         bodies: list[fx.Body] = []
         for offset in fetch.at:
             one = fetch._replace(begin=offset, limit=offset + 1, at=())
-            place = self._index.find(offset)
-            found = _collect(self._cold_records(place, [place], _SEGMENT_BYTES), one, events)
+            found, _ = self._look(self._index.find(offset), one, events)
             for batch, body in zip(found.batches, found.bodies, strict=True):
                 if batch not in batches:
                     batches.append(batch)

@@ -35,13 +35,6 @@ _HOPELESS: Final = {
 """Exit codes after which another start would end the same way."""
 
 
-_WARM_ENVIRONMENT: Final = {
-    "OPENBLAS_NUM_THREADS": "1",
-    "JE_ARROW_MALLOC_CONF": "background_thread:false",
-}
-"""The warm parent forks, and must not have threads that libraries start when they are imported."""
-
-
 @dataclass(frozen=True, slots=True)
 class Ready:
     child: Child
@@ -102,7 +95,7 @@ class Processes:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 process_group=0,
-                env=_environment(child),
+                env={**os.environ, STARTER_VARIABLE: str(os.getpid())},
             )
         self._rest[child] = b""
         os.set_blocking(_stdout(self._own[child]).fileno(), False)
@@ -252,11 +245,6 @@ class Processes:
         if process.stdin is not None:
             with suppress(BrokenPipeError):  # what was not read by the dead
                 process.stdin.close()
-
-
-def _environment(child: Child) -> dict[str, str]:
-    own = _WARM_ENVIRONMENT if child == WARM else {}
-    return {**os.environ, **own, STARTER_VARIABLE: str(os.getpid())}
 
 
 def _stdout(process: subprocess.Popen[bytes]) -> IO[bytes]:

@@ -1,0 +1,196 @@
+"""Names, types, clauses and imports: by expectation on the line."""
+
+import re
+
+import pytest
+
+from flowc_dsl.compile import compile_program
+
+BASE = "system S external event A key k { k: uuid  n: int } event B key k { k: uuid }\n"
+
+CASES = {
+    "names": """
+type T { a: int }
+enum T { X }                                // error: FLW010 "twice, first as a type"
+event A { a: int }                          // error: FLW010 "`A` is declared twice"
+event b { a: int }                          // error: FLW010 "differs from `B` in case alone"
+type string { a: int }                      // error: FLW010 "built-in type"
+service T { on A }                          // error: FLW010 "`T` is declared twice"
+context K owner "x" { service P { on A } }
+context K owner "y" { service Q { on A } }  // error: FLW030 "two owners"
+context K { service R { on A } }
+event _x { a: int }                         // error: FLW016 "`_x` begins with `_`"
+""",
+    "types": """
+type T { a: strng }                         // error: FLW011 "unknown type `strng`"
+event C { a: A }                            // error: FLW011 "`A` is an event, not a type"
+event D { a: int  a: string }               // error: FLW012 "field `a` stands twice"
+event E { a: int  A: string }               // error: FLW012 "in case alone"
+event F { _a: int }                         // error: FLW016 "`_a` begins with `_`"
+event G { a: decimal }                      // error: FLW013 "needs a precision and a scale"
+event H { a: decimal(39,2) }                // error: FLW002 "precision `39` is not from 1 to 38"
+event I { a: decimal(2,3) }                 // error: FLW013 "scale 3 is more than precision 2"
+event J { a: list }                         // error: FLW013 "`list` needs 1 type argument"
+event K { a: map<T, int> }                  // error: FLW013 "the key of a map can't be `T`"
+event L { a: int<int> }                     // error: FLW013 "takes no type arguments"
+event M { a: list<map<string, list<T?>>>? }
+enum O { P Q P }                            // error: FLW012 "member `P` stands twice"
+enum N { }                                  // error: FLW013 "has no members"
+type R { s: list<Q> }                       // error: FLW011 "unknown type `Q`"
+type U { v: map<string, V> }
+type V { u: U? }                            // error: FLW015 "type `U` contains itself"
+event W { a: string @pi }                   // error: FLW031 "knows no `@pi`"
+""",
+    "keys": """
+event C key x { k: uuid }                   // error: FLW014 "it has no such field"
+event D key k { k: list<int> }              // error: FLW014 "it is a `list`"
+event E key k { k: uuid? }                  // error: FLW014 "it is optional"
+event F v2 key k key k { k: uuid }          // error: FLW030 "`key` stands twice"
+event G v2 { a: int upcast v2 { } }         // error: FLW017 "`upcast v2` in version 2"
+event H v2 { a: int upcast v1 { b = 1 } }   // error: FLW207 "unknown field `b` in `H`"
+event I v3 { a: int upcast v1 { b = 1 } upcast v2 { rename b to a } }
+""",
+    "services": """
+service C { on A run python "a b" }         // error: FLW032 "`a b` is no Python target"
+service D { on A run mock "x" }             // error: FLW032 "runs no code"
+service E { on A run exec }                 // error: FLW032 "needs a command"
+service F { on A run pyton "x" }            // error: FLW031 "`run` knows no `pyton`"
+service G { on A replicas 0 }               // error: FLW002 "replicas `0` is not from 1 to 64"
+service H { on A replicas 4 to 2 }          // error: FLW030 "end below their beginning"
+service I { on A stateless store s }        // error: FLW030 "is `stateless` and has a store"
+service J { on A store s store s }          // error: FLW010 "store `s` is declared twice"
+service K { on A on A -> B }                // error: FLW030 "handles `A` twice without a name"
+service L { on A | A }                      // error: FLW030 "`A` stands twice"
+service M { on A -> B, B }                  // error: FLW030 "`B` stands twice"
+service N { on A within 1s within 2s }      // error: FLW030 "`within` stands twice"
+service O { on A retry 5 then prk }         // error: FLW031 "`then` knows no `prk`"
+service P { on A retry 2 backoff 2s to 1s } // error: FLW030 "ends below its beginning"
+service Q { on A within 0s }                // error: FLW002 "duration `0s` is not from 1ms"
+service R { on A within 0.5ms }             // error: FLW002 "finer than 1 ms"
+service T { every 99999999d -> B }          // error: FLW002 "not from 1ms to 36600d"
+service U { on A -> B chance 101% }         // error: FLW002 "percentage `101%`"
+service V { on A takes lognormal(1ms) }     // error: FLW030 "takes 2 durations, not 1"
+service W { on A args { a: x } }            // error: FLW002 "`x` is no value"
+service X { on A args { a: 1 a: 2 } }       // error: FLW012 "key `a` stands twice"
+service Y { on A args { a: 9223372036854775808 } } // error: FLW002 "not from -9,223"
+service Z { on A args { a: 1e999 } }        // error: FLW002 "number `1e999`"
+""",
+    "references": """
+type T { a: int }
+enum R { P Q }
+event C key k { k: uuid  r: R  ts: list<T> }
+library lib "l"
+service X { on A store own uses lib, libb } // error: FLW207 "unknown library `libb`"
+service Y { on Aa -> C }                    // error: FLW207 "unknown event `Aa`"
+service Z { on T }                          // error: FLW207 "`T` is a type, not an event"
+service U { on A as u -> lib }              // error: FLW207 "`lib` is a library, not an event"
+service V { after 5m of A unless Cc -> B }  // error: FLW207 "unknown event `Cc`"
+service W { on X uses store own, store no } // error: FLW207 "unknown store `no`"
+expect e: A leads to D by k                 // error: FLW207 "unknown event `D`"
+expect f: never A with C by x               // error: FLW207 "unknown field `x` in `A`"
+rules { forbid X reaches Yy via store }     // error: FLW207 "`Yy`"
+rules { allow FLW201 on Nobody because "" } // error: FLW207 "unknown name `Nobody`"
+rules { limit fanout 5 }                    // error: FLW031 "`limit` knows no `fanout`"
+rules { allow FLW201 on A because "x" until 2027-02-30 } // error: FLW002 "no date"
+scenario s { check e, g }                   // error: FLW207 "unknown expectation `g`"
+scenario t { crash Xx }                     // error: FLW207 "unknown service `Xx`"
+test "1" { given C { rr: P } }              // error: FLW207 "unknown field `rr` in `C`"
+test "2" { given C { r: PP } }              // error: FLW207 "unknown enum member `PP` in `R`"
+test "3" { given C { ts: [{ b: 1 }] } }     // error: FLW207 "unknown field `b` in `T`"
+test "3" { given A }                        // error: FLW010 "test `3` is declared twice"
+""",
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_fault_is_on_its_line_and_no_other_is_reported(name):
+    text = BASE + CASES[name]
+    wanted = []
+    for number, line in enumerate(text.splitlines(), 1):
+        wanted += [(number, *m) for m in re.findall(r'// error: (FLW\d+) "(.*)"', line)]
+    compiled = compile_program({"m": text}, "m")
+    found = [
+        (compiled.sources["m"].position(d.primary.span.start).line, d.code, d.message)
+        for d in compiled.diagnostics
+    ]
+    assert [f[:2] for f in found] == [w[:2] for w in wanted]
+    for (_, _, message), (_, _, words) in zip(found, wanted, strict=True):
+        assert words in message
+
+
+def codes(files: dict[str, str | bytes], main: str = "main.flow") -> list[str]:
+    return [d.code for d in compile_program(files, main).diagnostics]
+
+
+def test_imports_are_relative_to_their_file_and_stay_inside():
+    files = {
+        "main.flow": 'system S import "a/b.flow" import "a/../a/c.flow"',
+        "a/b.flow": 'import "c.flow" import "../d.flow"',
+        "a/c.flow": "type T { a: int }",
+        "d.flow": "system S event E { t: T }",
+        "unused.flow": "nonsense",
+    }
+    compiled = compile_program(files, "main.flow")
+    assert compiled.diagnostics == ()
+    assert list(compiled.trees) == ["main.flow", "a/b.flow", "a/c.flow", "d.flow"]
+    assert compiled.system.events["E"].fields[0].type.name == "T"
+
+
+@pytest.mark.parametrize(
+    ("target", "code"),
+    [
+        ("/x.flow", "FLW021"),
+        ("C:/x.flow", "FLW021"),
+        ("..\\\\x.flow", "FLW020"),
+        ("../x.flow", "FLW021"),
+        ("a/../../x.flow", "FLW021"),
+        ("x.flow", "FLW020"),
+        ("", "FLW020"),
+        ("main.flow", "FLW022"),
+    ],
+)
+def test_an_import_that_can_not_be(target, code):
+    assert codes({"main.flow": f'system S import "{target}"'}) == [code]
+
+
+def test_an_import_cycle_is_reported_once_with_its_way():
+    files = {
+        "main.flow": 'system S import "a.flow"',
+        "a.flow": 'import "b.flow"',
+        "b.flow": 'import "a.flow"',
+    }
+    (found,) = compile_program(files, "main.flow").diagnostics
+    assert found.code == "FLW022"
+    assert found.witness == ("a.flow", "b.flow", "a.flow")
+    assert found.primary.span.path == "b.flow"
+
+
+def test_systems():
+    assert codes({"main.flow": ""}) == ["FLW007"]
+    assert codes({"main.flow": "type T { a: int }"}) == ["FLW007"]
+    assert codes({"main.flow": "system S system T"}) == ["FLW030"]
+    files = {"main.flow": 'system S import "a.flow"', "a.flow": "system T"}
+    assert codes(files) == ["FLW023"]
+    assert codes({}) == ["FLW020"]
+
+
+def test_one_name_over_all_files():
+    files = {"main.flow": 'system S import "a.flow" event A { }', "a.flow": "type A { a: int }"}
+    (found,) = compile_program(files, "main.flow").diagnostics
+    assert found.code == "FLW010"
+    assert {found.primary.span.path, found.related[0].span.path} == set(files)
+
+
+def test_a_failure_of_ours_is_a_diagnostic(monkeypatch):
+    from flowc_dsl import compile as driver
+
+    def broken(work):
+        work.file = "main.flow"
+        raise KeyError("oops")
+
+    monkeypatch.setattr(driver, "PASSES", (*driver.PASSES[:2], ("breaking", broken)))
+    compiled = compile_program({"main.flow": "system S"}, "main.flow")
+    (found,) = compiled.diagnostics
+    assert found.code == "FLW999"
+    assert "breaking of `main.flow`: KeyError: 'oops'" in found.message
+    assert compiled.system is None

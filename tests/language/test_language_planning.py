@@ -1,0 +1,130 @@
+"""From the model to the plan; and what a plan can't carry is named."""
+
+from pathlib import Path
+
+import pytest
+
+from flowc_dsl import ProgramError, compile_program, unsupported
+from flowc_dsl.plan import Plan, RetryPlan, TypePlan
+
+DATA = Path(__file__).parent / "data"
+FILES = {
+    "shop.flow": (DATA / "shop.flow").read_text(),
+    "types/money.flow": (DATA / "types" / "money.flow").read_text(),
+}
+PLAIN = """
+system Plain
+enum Color { RED GREEN }
+type Item { sku: string  price: decimal(12,2)? }
+/// Something came in.
+external event Came key id { id: uuid  items: list<Item>  tags: map<string, int>  color: Color? }
+exported event Went v3 key id { id: uuid @pii }
+command Fetch { }
+context Here {
+  service Worker {
+    run python "app:Worker" replicas 3 stateless
+    on Came -> Went | Fetch?, Came  as go  retry 7 backoff 1s to 1m then halt
+    on Went
+  }
+}
+service Double { run mock on Fetch }
+"""
+
+
+def test_the_plan_of_a_plain_system():
+    plan = compile_program({"m": PLAIN}, "m").plan()
+    came, went, fetch = plan.events
+    assert (came.external, came.key, came.doc) == (True, "id", "Something came in.")
+    assert [field.type for field in came.fields] == [
+        TypePlan("uuid"),
+        TypePlan("list", args=(TypePlan("struct", name="Item"),)),
+        TypePlan("map", args=(TypePlan("string"), TypePlan("int"))),
+        TypePlan("enum", optional=True, name="Color"),
+    ]
+    assert (went.exported, went.version, went.fields[0].pii) == (True, 3, True)
+    assert fetch.kind == "command"
+    worker, double = plan.services
+    assert (worker.context, worker.replicas, worker.stateless) == ("Here", 3, True)
+    go, other = worker.handlers
+    outputs = [[(o.event, o.many) for o in group] for group in go.outputs]
+    assert outputs == [[("Went", "one"), ("Fetch", "maybe")], [("Came", "one")]]
+    assert (go.name, go.retry) == ("go", RetryPlan(7, 1_000, 60_000, "halt"))
+    assert other.retry == RetryPlan()
+    assert (double.run, double.target) == ("mock", "")
+    assert plan.enums == {"Color": ("RED", "GREEN")}
+    assert plan.structs["Item"][1].type == TypePlan("decimal", True, "", 12, 2)
+    assert Plan.from_json(plan.to_json()) == plan
+    assert unsupported(compile_program({"m": PLAIN}, "m").system) == []
+
+
+def test_what_is_not_honoured_yet_is_named():
+    system = compile_program(FILES, "shop.flow").system
+    found = {(one.construct, one.subject, one.refuses) for one in unsupported(system)}
+    assert found == {
+        ("store", "Orders", True),
+        ("after", "Orders", True),
+        ("run exec", "Stock", True),
+        ("store", "Stock", True),
+        ("within", "Stock", True),
+        ("store", "Payments", True),
+        ("replicas 1 to 4", "Payments", False),
+        ("replay skip", "Payments", True),
+        ("upcast v1", "OrderPlaced", True),
+        ("retain", "OrderPlaced", False),
+    }
+
+
+@pytest.mark.parametrize(
+    ("item", "construct"),
+    [
+        ("args { a: 1 }", "args"),
+        ('env { A: "x" }', "args"),
+        ("on A as x delivery latest", "delivery latest"),
+        ("on A as x ordered by n", "ordered by"),
+        ("on A & B by k", "join"),
+        ("every 5s -> B", "every"),
+    ],
+)
+def test_each_construct(item, construct):
+    text = "system S external event A key k { k: uuid n: int } external event B key k { k: uuid }"
+    text += f' service X {{ run python "x" {item} }}'
+    compiled = compile_program({"m": text}, "m")
+    (found,) = unsupported(compiled.system)
+    assert found.construct == construct
+    diagnostic = found.diagnostic()
+    assert diagnostic.code == "FLW091"
+    assert diagnostic.primary.span.end > diagnostic.primary.span.start
+
+
+def test_a_plan_needs_a_program_without_errors():
+    with pytest.raises(ProgramError, match="1 error, the first: unknown event `Nope`"):
+        compile_program({"m": "system S service X { on Nope }"}, "m").plan()
+
+
+def test_the_model_of_the_example():
+    system = compile_program(FILES, "shop.flow").system
+    assert system.name == "Shop"
+    stock = system.services["Stock"]
+    assert stock.run.speaks == "jsonl"
+    placed, cancelled = stock.handlers
+    assert placed.within_ms == 10_000
+    assert (placed.retry.attempts, placed.retry.backoff_max_ms, placed.retry.then) == (
+        5,
+        2_000,
+        "park",
+    )
+    assert cancelled.name.name == "release"
+    event = system.events["OrderPlaced"]
+    assert (event.version, event.retain_ms) == (2, 30 * 86_400_000)
+    assert event.doc == "A customer has committed to an order."
+    (upcast,) = event.upcasts
+    assert [(name.name, value) for name, value in upcast.sets] == [("coupon", None)]
+    assert [(a.name, b.name) for a, b in upcast.renames] == [("amount", "total")]
+    assert [later.construct for later in system.later] == ["expect"] * 3 + ["scenario", "test"]
+    assert {kind for later in system.later for kind, _ in later.refs} == {
+        "event", "service", "field", "expect", "enum_member",
+    }  # fmt: skip
+    assert [law.kind for law in system.laws] == ["forbid", "limit"]
+    assert system.exemptions[0].until == "2027-01-31"
+    assert system.services["Payments"].replicas_max == 4
+    assert system.contexts["Sales"].owner == "team-sales"
