@@ -49,14 +49,15 @@ class Draft:
         """The handlers of these events were called."""
         self._handled_rows.append((event, offsets))
 
-    def steps(self, blame: Blame) -> Iterator[Part]:
-        """The steps that this makes: one, unless it is too large for that.
+    def steps(self, blame: Blame, time_us: int) -> Iterator[Part]:
+        """The steps that this makes: one, unless it is too large for that. `time_us` is that of its
+        events.
 
         An event whose handlers emitted what can't be sent is parked.
         """
         while True:
             try:
-                out = self.outbox.bodies()
+                out = self.outbox.bodies(time_us)
             except UnfitError as error:
                 self._park(error.cause, str(error), blame)
                 continue
@@ -74,8 +75,8 @@ class Draft:
                 self._park(causes[0], f"{why}most {STEP_BYTES_MAX} bytes", blame)
                 continue
             rest = self._split(causes[(len(causes) - 1) // 2])
-            yield from self.steps(blame)
-            yield from rest.steps(blame)
+            yield from self.steps(blame, time_us)
+            yield from rest.steps(blame, time_us)
             return
 
     def _park(self, cause: int, why: str, blame: Blame) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from flowc.codec import Codecs, EventCodec, as_int64, misfit_row, now_us
+from flowc.codec import Codecs, EventCodec, as_int64, misfit_row
 from flowc.columns import MisfitError
 from flowc.packing import Bodies, EmittedBatch, Packer, UnfitError, by_type
 from flowc_engine import limits
@@ -76,12 +76,12 @@ class Outbox:
         else:
             self.add(part.events, part.names, part.causes, part.roots)
 
-    def bodies(self) -> Bodies:
-        """All that was emitted, each body of at most `DELIVER_BYTES_MAX`.
+    def bodies(self, time_us: int) -> Bodies:
+        """All that was emitted, each body of at most `DELIVER_BYTES_MAX`. `time_us` is when.
 
         Raises `UnfitError`; then `drop` its cause and try again.
         """
-        packer = Packer(now_us())
+        packer = Packer(time_us)
         at = 0
         for part in self._parts:
             rows = len(part.causes)

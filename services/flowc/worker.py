@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import random
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,8 @@ from itertools import groupby
 import msgspec
 
 from flowc.calls import Call, Failed
-from flowc.codec import Codecs, now_us
+from flowc.clock import Clock
+from flowc.codec import Codecs
 from flowc.draft import Draft, Part
 from flowc.errors import ContractError, FencedError, HaltedError, RefusedError
 from flowc.load import Handler, user_trace
@@ -70,11 +70,13 @@ class Worker:
         send: Send,
         *,
         seed: int = 0,
+        clock: Clock | None = None,
     ) -> None:
         self.service, self.slot = service, slot
         self._codecs, self._handlers, self._calls, self._send = codecs, handlers, calls, send
         self._log = logging.getLogger(f"flowc.{service.name}")
         self._dice = random.Random(seed)  # noqa: S311 - jitter
+        self._clock = clock or Clock()
         self._retries = Retries()
         self._queue: deque[_Delivery] = deque()
         self._unconfirmed: deque[tuple[wire.Step, list[memoryview], int]] = deque()
@@ -281,11 +283,11 @@ class Worker:
 
     def _handle_some(self, pieces: deque[_Piece]) -> float:
         """Handle about `_chunk_rows` rows; the time it is then comes back."""
-        begun = time.perf_counter()
+        begun = self._clock.elapsed_s()
         done = 0
         while pieces and done < self._chunk_rows:
             done += self._handle_piece(pieces, self._chunk_rows - done)
-        took = time.perf_counter() - begun
+        took = self._clock.elapsed_s() - begun
         fits = int(STEP_S_MAX / 2 * done / max(took, 1e-6))
         self._chunk_rows = min(max(fits, 1), 4 * self._chunk_rows, limits.BATCH_ROWS_MAX)
         return self._now + took
@@ -446,20 +448,22 @@ class Worker:
 
     def _parked(self, offset: int, event: str, error: Exception, attempts: int) -> wire.Parked:
         text = user_trace(error)[: limits.ERROR_TEXT_CHARS_MAX]
-        return wire.Parked(offset, event, self._names(event), text, attempts, now_us())
+        now_us = self._clock.now_us()
+        return wire.Parked(offset, event, self._names(event), text, attempts, now_us)
 
     def _blame(self, offset: int, event: str, why: str) -> wire.Parked:
         text = f"{self._names(event)} emitted {why}"
         self._log.error("%s, for %s at offset %d: parked", text, event, offset)
         text = f"SchemaError: {text}"[: limits.ERROR_TEXT_CHARS_MAX]
-        return wire.Parked(offset, event, self._names(event), text, 1, now_us())
+        now_us = self._clock.now_us()
+        return wire.Parked(offset, event, self._names(event), text, 1, now_us)
 
     # ---- steps
 
     def _flush(self, *, send: bool) -> None:
         if self._draft.empty:
             return
-        for part in self._draft.steps(self._blame):
+        for part in self._draft.steps(self._blame, self._clock.now_us()):
             self._say(self._step(part), part.out.bodies, part.out.size, send=send)
         self._draft = Draft(self._draft.end, self._codecs)
 

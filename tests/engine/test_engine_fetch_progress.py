@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from support.bodies import body, numbers
-from support.plans import pipeline
 
 from flowc_engine import limits
 from flowc_engine.broker.fetch import Fetcher
@@ -13,6 +11,8 @@ from flowc_engine.core import effects as fx
 from flowc_engine.journal import record as rec
 from flowc_engine.journal.state import DurableState
 from flowc_engine.journal.writer import JournalWriter
+from support.bodies import body, numbers
+from support.plans import pipeline
 
 PLAN = pipeline()
 KEY = ("Pay", 0)

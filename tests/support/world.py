@@ -36,9 +36,15 @@ class Disk:
 
     entries: list[tuple[rec.AnyEntry, int, list[bytes]]] = field(default_factory=list)
     durable: int = 0
+    rows: int = 0  # of all entries
+
+    def append(self, entry: rec.AnyEntry, rows: int, bodies: list[bytes]) -> None:
+        self.entries.append((entry, rows, bodies))
+        self.rows += rows
 
     def crash(self) -> None:
         del self.entries[self.durable :]
+        self.rows = sum(rows for _, rows, _ in self.entries)
 
     def state(self) -> DurableState:
         state = DurableState()
@@ -368,9 +374,8 @@ class World:
                 case fx.Send():
                     self.core.lost(effect.peer)
                 case fx.Append():
-                    assert effect.first_offset == sum(e[1] for e in self.disk.entries)
-                    bodies = [bytes(b) for b in effect.bodies]
-                    self.disk.entries.append((effect.entry, effect.rows, bodies))
+                    assert effect.first_offset == self.disk.rows
+                    self.disk.append(effect.entry, effect.rows, [bytes(b) for b in effect.bodies])
                 case fx.Fetch():
                     self.fetches.append(effect)
         fetches, self.fetches = self.fetches, []
@@ -381,8 +386,7 @@ class World:
 
     def _sync(self) -> None:
         self.disk.durable = len(self.disk.entries)
-        offset = sum(e[1] for e in self.disk.entries)
-        at = wire.Durable(0, 0, self.disk.durable, offset)
+        at = wire.Durable(0, 0, self.disk.durable, self.disk.rows)
         self.core.durable(at, self.now_ms)
         self._effects()
 
