@@ -14,7 +14,7 @@ ARGS ?=
 AIRLINE := examples/airline/airline.flow
 OUT := build/demo
 
-.PHONY: help demo demo-year test quick lint types test-slow bench clean distclean
+.PHONY: help demo demo-year test quick lint types test-slow bench grammar clean distclean
 
 help:  ## this list
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "  make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ quick: $(VENV)/for-test  ## the quick tests alone
 
 test-slow: $(VENV)/for-test $(VENV)/for-year  ## the tests that take minutes
 	$(BIN)/pytest -m slow $(ARGS)
+
+grammar: $(VENV)/for-test  ## the parser's table, after a change of flow.lark
+	$(BIN)/python tests/support/grammar_table.py
 
 bench: $(VENV)/for-test  ## all workloads; ARGS='W1 W3 --runs 5'
 	$(BIN)/python bench/run.py $(ARGS)
