@@ -47,7 +47,10 @@ def body(start: int, rows: int) -> bytes:
     values = [*columns(start, rows).values()]
     values += [[0] * rows, [None] * rows, [None] * rows, [0] * rows]
     schema = wire_schema(plan(), "OrderPlaced")
-    arrays = [pa.array(v, f.type) for v, f in zip(values, schema, strict=True)]
+    arrays = [
+        v if isinstance(v, pa.Array) else pa.array(v, f.type)
+        for v, f in zip(values, schema, strict=True)
+    ]
     return pa.record_batch(arrays, schema=schema).serialize().to_pybytes()
 
 

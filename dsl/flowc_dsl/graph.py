@@ -19,7 +19,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, NamedTuple
 
 from flowc_dsl.model import Handler, Ref, Service, System
-from flowc_dsl.rules.wording import meant
+from flowc_dsl.rules.wording import duration, meant
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -57,17 +57,9 @@ def handler_label(handler: Handler) -> str:
         case "join":
             return f"on {' & '.join(names)}"
         case "every":
-            return f"every {_duration(handler.period_ms)}"
+            return f"every {duration(handler.period_ms or 0)}"
         case "after":
-            return f"after {_duration(handler.period_ms)} of {' | '.join(names)}"
-
-
-def _duration(period_ms: int | None) -> str:
-    value = period_ms or 0
-    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)):
-        if value and value % size == 0:
-            return f"{value // size}{unit}"
-    return f"{value}ms"
+            return f"after {duration(handler.period_ms or 0)} of {' | '.join(names)}"
 
 
 class Use(NamedTuple):

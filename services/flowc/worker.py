@@ -140,7 +140,6 @@ class Worker:
         kept, self._unconfirmed, self._unconfirmed_bytes = self._unconfirmed, deque(), 0
         before = assign.cursor
         for step, bodies, size in kept:
-            waiting.update(step.deferred)
             moved = step.after > step.before
             missing = step.after > assign.cursor or (
                 not moved and step.after == assign.cursor and not waiting.isdisjoint(step.resolved)
@@ -215,7 +214,7 @@ class Worker:
         resolved = {o for step, _, _ in self._unconfirmed for o in step.resolved}
         known = resolved.union(self._draft.resolved)
         wanted = {o for o in deliver.offsets if o not in known and o not in self._retries}
-        for rows in bodies:
+        for rows in in_order(bodies):
             for i, offset in enumerate(rows.offsets):
                 if offset in wanted:
                     self._retries.hold(rows.take([i]), attempts=0, due=0.0)
@@ -303,6 +302,7 @@ class Worker:
             self._replay(part)
         else:
             self._run(part)
+        if self._replaying_to is None:  # also behind what only rebuilt memory, below a floor
             self._draft.end = part.offsets[-1] + 1
         piece.at = end
         if end == len(piece.rows):
@@ -375,12 +375,17 @@ class Worker:
 
     def _replay(self, rows: Rows) -> None:
         """Rebuild memory: what is emitted is dropped, and what fails failed then too."""
-        nowhere = Outbox(self._codecs)
+        call, nowhere = self._calls[rows.event], Outbox(self._codecs)
         begin = 0
         while begin < len(rows):
             part = rows.part(begin, len(rows))
-            failed = self._calls[rows.event].run(part, nowhere, attempt=1, replaying=True)
+            failed = call.run(part, nowhere, attempt=1, replaying=True)
             if failed is None:
+                return
+            if call.whole and len(part) > 1:  # as in `_run_whole`, down to the row to blame
+                middle = len(part) // 2
+                self._replay(part.part(0, middle))
+                self._replay(part.part(middle, len(part)))
                 return
             at = part.offsets[failed.row]
             self._log.warning(
@@ -463,9 +468,9 @@ class Worker:
     def _flush(self, *, send: bool) -> None:
         if self._draft.empty:
             return
-        for part in self._draft.steps(self._blame, self._clock.now_us()):
+        draft, self._draft = self._draft, Draft(self._draft.end, self._codecs)
+        for part in draft.steps(self._blame, self._clock.now_us()):  # which may split it
             self._say(self._step(part), part.out.bodies, part.out.size, send=send)
-        self._draft = Draft(self._draft.end, self._codecs)
 
     def _step(self, part: Part) -> wire.Step:
         assert self._assign is not None

@@ -4,6 +4,7 @@ a number. Handlers are the test's own functions."""
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 
 from flowc.calls import Who, make_call
 from flowc.classes import Classes, use_plan
+from flowc.clock import Clock
 from flowc.codec import Codecs
 from flowc.load import Handler, function_of
 from flowc.mock import mock_handlers
@@ -25,10 +27,24 @@ from flowc_engine.journal import record as rec
 from flowc_engine.journal.state import DurableState
 
 
+class JumpyClock(Clock):
+    """Handlers take from no time to a whole step's worth, as the seed has it."""
+
+    def __init__(self, seed: int) -> None:
+        self._dice, self._elapsed_s = random.Random(seed), 0.0
+
+    def elapsed_s(self) -> float:
+        self._elapsed_s += self._dice.choice((0.0, 0.001, 0.02, 0.1))
+        return self._elapsed_s
+
+    def now_us(self) -> int:
+        return 1_700_000_000_000_000
+
+
 class Local:
     """`functions`: by service, then by trigger; the value is one function or a list of them."""
 
-    def __init__(self, plan: Plan, **functions: dict[str, Any]) -> None:
+    def __init__(self, plan: Plan, seed: int = 0, **functions: dict[str, Any]) -> None:
         self.plan, self.functions = plan, functions
         self.classes: Classes = use_plan(plan)
         self.codecs = Codecs(self.classes)
@@ -41,6 +57,7 @@ class Local:
         self.inbound: list[fx.Send] = []
         self.lose_inbound = False
         self._peers = 0
+        self._clock = JumpyClock(seed)
         self.start_broker()
 
     def close(self) -> None:
@@ -83,7 +100,9 @@ class Local:
         def send(message: wire.Message, bodies: Iterable[memoryview]) -> None:
             self.outbound.append((peer, message, [bytes(b) for b in bodies]))
 
-        worker = self.workers[peer] = Worker(declared, slot, self.codecs, handlers, calls, send)
+        worker = self.workers[peer] = Worker(
+            declared, slot, self.codecs, handlers, calls, send, clock=self._clock
+        )
         self._hello(peer, worker)
         return worker
 

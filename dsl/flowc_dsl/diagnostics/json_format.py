@@ -1,4 +1,7 @@
-"""The `json` format, version 1.0. Fields may be added; what is there keeps its name and meaning."""
+"""The `json` and `json-lines` formats, version 1.0.
+
+Fields may be added; what is there keeps its name and meaning.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flowc_dsl.diagnostics.diagnostic import Diagnostic, Label
+from flowc_dsl.diagnostics.place import start_and_end
 from flowc_dsl.source import Source, Span
 
 FORMAT_VERSION = "1.0"
@@ -22,6 +26,11 @@ def render_json(
         "summary": dict(summary),
     }
     return json.dumps(document, indent=2) + "\n"
+
+
+def render_json_lines(diagnostics: Iterable[Diagnostic], sources: Mapping[str, Source]) -> str:
+    """One diagnostic a line, each as in `json`; nothing where there is none."""
+    return "".join(f"{json.dumps(diagnostic_json(found, sources))}\n" for found in diagnostics)
 
 
 def diagnostic_json(found: Diagnostic, sources: Mapping[str, Source]) -> dict[str, Any]:
@@ -52,10 +61,7 @@ def _label(label: Label, sources: Mapping[str, Source]) -> dict[str, Any]:
 
 
 def _place(span: Span, sources: Mapping[str, Source]) -> dict[str, Any]:
-    """A file that could not be read has no text, and its faults are at its first character."""
-    source = sources.get(span.path, Source(span.path, ""))
-    ends = [min(offset, len(source.text)) for offset in (span.start, max(span.start, span.end))]
-    start, end = (source.position(offset) for offset in ends)
+    start, end = start_and_end(span, sources)
     return {
         "path": span.path,
         "start": {"line": start.line, "column": start.column},

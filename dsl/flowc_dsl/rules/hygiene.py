@@ -9,6 +9,7 @@ from typing import Literal
 from flowc_dsl.diagnostics.diagnostic import Diagnostic, Level
 from flowc_dsl.model import Exemption, Law, Ref, System
 from flowc_dsl.record import Record
+from flowc_dsl.rules.laws import empty_names
 from flowc_dsl.rules.registry import (
     NOT_JUDGED,
     PLANNED,
@@ -86,13 +87,16 @@ class UnknownCode(Record):
 class EmptyLaw(Record):
     law: Law
     ref: Ref
+    context: bool
 
     def report(self) -> Report:
+        what = "holds no service with a handler" if self.context else "has no handler"
+        help_ = f"put a service into context `{self.ref.name}`" if self.context else "give it one"
         return Report(
-            f"`{self.law.kind}` names `{self.ref.name}`, which holds no service",
+            f"`{self.law.kind}` names `{self.ref.name}`, which {what}",
             self.ref.span,
-            "holds no service",
-            help=f"remove the law, or put a service into context `{self.ref.name}`",
+            what,
+            help=f"remove the law, or {help_}",
             subjects=(self.ref.name,),
         )
 
@@ -141,12 +145,9 @@ def _fault(exemption: Exemption, today: date) -> Literal["no reason", "expired"]
 
 
 def empty_laws(system: System) -> Iterator[Diagnostic]:
-    """Laws over contexts that hold no service: kept for ever, whatever is written."""
-    filled = {service.context for service in system.services.values()}
-    for law in system.laws:
-        for ref in (law.source, law.target):
-            if ref is not None and ref.name in system.contexts and ref.name not in filled:
-                yield MATCHES_NOTHING.diagnostic(EmptyLaw(law, ref))
+    """Laws over names that hold no handler: kept for ever, whatever is written."""
+    for law, ref in empty_names(system):
+        yield MATCHES_NOTHING.diagnostic(EmptyLaw(law, ref, ref.name in system.contexts))
 
 
 class NotJudged(Record):
@@ -170,8 +171,6 @@ def not_judged(system: System) -> Iterator[Diagnostic]:
     found: dict[str, list[tuple[str, Span]]] = {}
     for later in system.later:
         found.setdefault(later.construct, []).append((later.name, later.span))
-    for law in system.laws:
-        found.setdefault(law.kind, []).append((_law_name(law), law.span))
     for exemption in system.exemptions:
         if exemption.code.name in PLANNED:
             name = f"{exemption.code.name} on {exemption.subject.name}"
@@ -180,11 +179,3 @@ def not_judged(system: System) -> Iterator[Diagnostic]:
         names = tuple(name for name, _ in places)
         yield NOT_JUDGED.diagnostic(NotJudged(construct, names, places[0][1]))
 
-
-def _law_name(law: Law) -> str:
-    if law.kind == "limit":
-        return f"{law.measure} {law.bound}"
-    words = [law.source and law.source.name, "reaches", law.target and law.target.name]
-    if law.via is not None:
-        words += ["via", law.via.name]
-    return " ".join(word for word in words if word)

@@ -201,7 +201,7 @@ class Unreachable(Record):
 @rule("FLW205", "unreachable", Level.WARNING, "nothing external and no timer leads to an event")
 def unreachable(graph: FlowGraph) -> Iterator[Finding]:
     events = graph.system.events
-    roots = [node for node in graph.successors if _is_root(graph, node)]
+    roots = [node for node in graph.successors if is_root(graph, node)]
     reached = graph.reached_from(roots)
     if len(reached) == len(graph.successors):
         return
@@ -217,7 +217,7 @@ def unreachable(graph: FlowGraph) -> Iterator[Finding]:
         yield Unreachable(events[first.name], ring, waiting, emit)
 
 
-def _is_root(graph: FlowGraph, node: Node) -> bool:
+def is_root(graph: FlowGraph, node: Node) -> bool:
     """What happens by itself, or would if another finding (FLW202, FLW207) were mended."""
     if isinstance(node, HandlerNode):
         return not graph.predecessors[node]

@@ -22,6 +22,14 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def duration(period_ms: int) -> str:
+    """15m, 1500ms: in the largest unit that holds it whole."""
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)):
+        if period_ms and period_ms % size == 0:
+            return f"{period_ms // size}{unit}"
+    return f"{period_ms}ms"
+
+
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
     """The candidate that was probably meant, if one is close; case is worth little."""
     from difflib import get_close_matches  # noqa: PLC0415  # lazy: needed for faults alone

@@ -35,6 +35,7 @@ class BrokerCore:
 
     def __init__(self, plan: Plan, state: DurableState, now_ms: int) -> None:
         self.plan = plan
+        self._plan_hash = plan.hash  # which takes ms, and is asked for at every hello
         self.state = state
         self.access = Access(plan)
         self.durable_offset = state.offset
@@ -175,7 +176,7 @@ class BrokerCore:
         if hello.version != wire.PROTOCOL_VERSION:
             self._refuse(peer, "version", f"this broker speaks protocol {wire.PROTOCOL_VERSION}")
             return
-        if hello.plan_hash and hello.plan_hash != self.plan.hash and hello.role != "control":
+        if hello.plan_hash and hello.plan_hash != self._plan_hash and hello.role != "control":
             self._refuse(peer, "plan", "made for another plan than the one that runs")
             return
         self._roles[peer] = hello

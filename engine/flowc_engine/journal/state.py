@@ -75,9 +75,9 @@ def copy_slot(slot: rec.SlotState) -> rec.SlotState:
 def _apply_step(slot: rec.SlotState, entry: rec.StepDone) -> None:
     slot.cursor = entry.after
     slot.parked += len(entry.parked)
-    if entry.resolved:
+    slot.deferred.extend(entry.deferred)
+    if entry.resolved:  # perhaps one that this step deferred itself
         gone = set(entry.resolved)
         slot.deferred = [o for o in slot.deferred if o not in gone]
-    slot.deferred.extend(entry.deferred)
     if slot.floors and all(floor <= slot.cursor for floor in slot.floors.values()):
         slot.floors = {}

@@ -1,0 +1,138 @@
+"""The `sarif` format: the Static Analysis Results Interchange Format, version 2.1.0."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from pathlib import PurePosixPath
+from typing import Any, Final
+from urllib.parse import quote
+
+from flowc_dsl.diagnostics.diagnostic import Diagnostic, Edit, Label, Level
+from flowc_dsl.diagnostics.place import start_and_end
+from flowc_dsl.source import Source, Span
+
+VERSION: Final = "2.1.0"
+SCHEMA: Final = (
+    "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+)
+FINGERPRINT: Final = "flowcFinding/v1"
+_LEVELS: Final = {Level.ERROR: "error", Level.WARNING: "warning", Level.INFO: "note"}
+
+
+def render_sarif(
+    diagnostics: Iterable[Diagnostic],
+    sources: Mapping[str, Source],
+    summaries: Mapping[str, str],
+    version: str,
+    *,
+    succeeded: bool = True,
+) -> str:
+    """One log with one run, in ASCII.
+
+    `summaries` are what the codes mean, by code; `version` is flowc's own; `succeeded` says whether
+    all that was to be read could be judged.
+    """
+    found = list(diagnostics)
+    codes = sorted({diagnostic.code for diagnostic in found})
+    seen: Counter[str] = Counter()
+    run = {
+        "tool": {
+            "driver": {
+                "name": "flowc",
+                "version": version,
+                "rules": [_rule(code, summaries.get(code, "")) for code in codes],
+            }
+        },
+        "invocations": [{"executionSuccessful": succeeded}],
+        "columnKind": "unicodeCodePoints",
+        "results": [_result(diagnostic, sources, codes, seen) for diagnostic in found],
+    }
+    return json.dumps({"$schema": SCHEMA, "version": VERSION, "runs": [run]}, indent=2) + "\n"
+
+
+def _rule(code: str, summary: str) -> dict[str, Any]:
+    more = {"help": {"text": f"flowc explain {code}"}}
+    return {"id": code, **({"shortDescription": {"text": summary}} if summary else {}), **more}
+
+
+def _result(
+    found: Diagnostic, sources: Mapping[str, Source], codes: Sequence[str], seen: Counter[str]
+) -> dict[str, Any]:
+    text = "\n".join((found.message, *found.notes, *((found.help,) if found.help else ())))
+    result: dict[str, Any] = {
+        "ruleId": found.code,
+        "ruleIndex": codes.index(found.code),
+        "level": _LEVELS[found.level],
+        "message": {"text": text},
+        "locations": [_location(found.primary, sources)],
+        "partialFingerprints": {FINGERPRINT: _fingerprint(found, seen)},
+    }
+    if found.related:
+        result["relatedLocations"] = [
+            {"id": number, **_location(label, sources)}
+            for number, label in enumerate(found.related, 1)
+        ]
+    properties = {"subjects": list(found.subjects), "witness": list(found.witness)}
+    if any(properties.values()):
+        result["properties"] = {name: value for name, value in properties.items() if value}
+    if found.edits:
+        result["fixes"] = [_fix(found, sources)]
+    return result
+
+
+def _fingerprint(found: Diagnostic, seen: Counter[str]) -> str:
+    """The same while lines move; findings that say the same of one file are numbered."""
+    text = "\0".join((found.code, found.primary.span.path, found.message))
+    digest = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    seen[digest] += 1
+    return f"{digest}:{seen[digest]}"
+
+
+def _location(label: Label, sources: Mapping[str, Source]) -> dict[str, Any]:
+    place = {
+        "physicalLocation": {
+            "artifactLocation": _artifact(label.span.path),
+            "region": _region(label.span, sources),
+        }
+    }
+    return place | ({"message": {"text": label.text}} if label.text else {})
+
+
+def _artifact(path: str) -> dict[str, str]:
+    """A path from here is relative to whatever the reader calls the root of the sources."""
+    if PurePosixPath(path).is_absolute():
+        return {"uri": f"file://{quote(path)}"}
+    return {"uri": quote(path), "uriBaseId": "%SRCROOT%"}
+
+
+def _region(span: Span, sources: Mapping[str, Source]) -> dict[str, int]:
+    start, end = start_and_end(span, sources)
+    return {
+        "startLine": start.line,
+        "startColumn": start.column,
+        "endLine": end.line,
+        "endColumn": end.column,
+    }
+
+
+def _fix(found: Diagnostic, sources: Mapping[str, Source]) -> dict[str, Any]:
+    by_path: dict[str, list[Edit]] = {}
+    for edit in found.edits:
+        by_path.setdefault(edit.span.path, []).append(edit)
+    changes = [
+        {
+            "artifactLocation": _artifact(path),
+            "replacements": [
+                {
+                    "deletedRegion": _region(edit.span, sources),
+                    "insertedContent": {"text": edit.text},
+                }
+                for edit in edits
+            ],
+        }
+        for path, edits in by_path.items()
+    ]
+    return {"description": {"text": found.help or found.message}, "artifactChanges": changes}

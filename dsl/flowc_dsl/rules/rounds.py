@@ -1,0 +1,222 @@
+"""305 and 306: what goes round, whether it ends, and how much comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from flowc_dsl.diagnostics.diagnostic import Label, Level
+from flowc_dsl.graph import EventNode, FlowGraph, HandlerNode, Node, Use
+from flowc_dsl.model import Handler, Output
+from flowc_dsl.record import Record
+from flowc_dsl.rules.registry import Finding, Report, rule
+from flowc_dsl.rules.wiring import is_root
+
+MAYBE: Final = 0.5  # of `A?`, and of a deadline with `unless`, where no `chance` is given
+ROUNDS_MAX: Final = 1_000  # of the iteration; it converges in tens
+TOLERANCE: Final = 1e-9
+
+
+class Ring(Record):
+    """A shortest cycle of a knot: `nodes` begins and ends with the same event."""
+
+    nodes: tuple[Node, ...]
+    emit: Use  # the output that closes it
+
+    @property
+    def event(self) -> str:
+        return str(self.nodes[0])
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        return tuple(n.service if isinstance(n, HandlerNode) else n.name for n in self.nodes)
+
+    @property
+    def witness(self) -> tuple[str, ...]:
+        return tuple(str(node) for node in self.nodes)
+
+
+class Endless(Record):
+    ring: Ring
+
+    def report(self) -> Report:
+        event = self.ring.event
+        return Report(
+            f"what follows from `{event}` never ends",
+            self.ring.emit.ref.span,
+            "always goes on, and leads nowhere else",
+            help="let a handler of the ring end it with another event, or emit nothing "
+            f"(`{self.ring.emit.ref.name}?`)",
+            subjects=self.ring.subjects,
+            witness=self.ring.witness,
+        )
+
+
+@rule("FLW305", "no-terminal", Level.WARNING, "a path ends in no terminal event")
+def no_terminal(graph: FlowGraph) -> Iterator[Finding]:
+    """A knot of handlers that always go on, which no event leaves: nothing terminal is reached."""
+    for knot in _knots(graph):
+        if _is_endless(graph, knot):
+            yield Endless(_ring(graph, knot))
+
+
+def _knots(graph: FlowGraph) -> Iterator[set[Node]]:
+    """The knots that can be reached (else FLW205), and that no self-trigger (FLW302) explains."""
+    knots = graph.cyclic_components()
+    if not knots:
+        return
+    reached = graph.reached_from(node for node in graph.successors if is_root(graph, node))
+    for knot in knots:
+        handlers = [node for node in knot if isinstance(node, HandlerNode)]
+        if knot <= reached and not any(_answers_itself(graph, node) for node in handlers):
+            yield knot
+
+
+def _answers_itself(graph: FlowGraph, node: HandlerNode) -> bool:
+    handler = graph.handlers[node][1]
+    if handler.kind == "join" or handler.unless:
+        return False
+    names = {ref.name for ref in handler.triggers}
+    return any(
+        _always(group) and all(output.event.name in names for output in group)
+        for group in handler.outputs
+    )
+
+
+def _is_endless(graph: FlowGraph, knot: set[Node]) -> bool:
+    for node in knot:
+        if any(successor not in knot for successor in graph.successors[node]):
+            return False
+        if isinstance(node, EventNode):
+            event = graph.system.events.get(node.name)
+            if event is None or event.exported:
+                return False
+        else:
+            handler = graph.handlers[node][1]
+            stops = handler.kind == "join" or handler.unless
+            if stops or not any(_always(group) for group in handler.outputs):
+                return False
+    return True
+
+
+def _always(group: tuple[Output, ...]) -> bool:
+    return all(output.many == "one" and output.chance in (None, 1) for output in group)
+
+
+def _ring(graph: FlowGraph, knot: set[Node]) -> Ring:
+    first = next(n for n in graph.successors if n in knot and isinstance(n, EventNode))
+    nodes = graph.shortest_path(first, first, knot)
+    emit = next(use for use in graph.emits[first.name] if use.node == nodes[-2])
+    return Ring(nodes, emit)
+
+
+class Amplifies(Record):
+    ring: Ring
+    gain: float | None  # of one step of the knot; None: without bound
+    many: str | None  # the output that has no bound
+    factors: tuple[tuple[str, str, float], ...]  # along the ring: handler, event, how many
+
+    def report(self) -> Report:
+        event = self.ring.event
+        if self.gain is None:
+            message = f"`{event}` can come back any number of times: `{self.many}*` is on its cycle"
+            label, notes = "closes the cycle", ()
+        else:
+            round_ = self.gain ** (len(self.ring.nodes) // 2)
+            message = f"each `{event}` causes {round_:.3g} more on average, round after round"
+            steps = ", ".join(f"`{at}` {many:.3g} `{out}`" for at, out, many in self.factors)
+            label = "closes the cycle"
+            notes = (f"on average {steps}",)
+        return Report(
+            message,
+            self.ring.emit.ref.span,
+            label,
+            (Label(self.ring.emit.handler.span, "for each of these"),),
+            notes,
+            help="let the cycle end more often than it goes on, and say how often with `chance`",
+            subjects=self.ring.subjects,
+            witness=self.ring.witness,
+        )
+
+
+@rule("FLW306", "amplification", Level.WARNING, "a cycle brings forth as much as it takes, or more")
+def amplification(graph: FlowGraph) -> Iterator[Finding]:
+    for knot in _knots(graph):
+        if _is_endless(graph, knot):
+            continue  # FLW305
+        ring = _ring(graph, knot)
+        many = _unbounded(graph, knot)
+        gain = None if many else _gain(graph, knot)
+        if gain is None or gain >= 1 - TOLERANCE:
+            yield Amplifies(ring, gain, many, () if many else _factors(graph, ring))
+
+
+def _unbounded(graph: FlowGraph, knot: set[Node]) -> str | None:
+    for node in graph.handlers:
+        if node in knot:
+            for group in graph.handlers[node][1].outputs:
+                for output in group:
+                    if output.many == "any" and EventNode(output.event.name) in knot:
+                        return output.event.name
+    return None
+
+
+def expected(handler: Handler) -> dict[str, float]:
+    """How many of each output one trigger brings forth on average; `A*` counts as one.
+
+    `A | B` share what their `chance`s leave. A side of a join is one of several that it takes.
+    """
+    scale = MAYBE if handler.unless else 1.0
+    if handler.kind == "join":
+        scale /= len(handler.triggers)
+    found: dict[str, float] = {}
+    for group in handler.outputs:
+        given = sum(output.chance or 0.0 for output in group)
+        open_ = [output for output in group if output.chance is None]
+        for output in group:
+            share = output.chance
+            if share is None:
+                share = max(0.0, 1 - given) / len(open_)
+                if output.many == "maybe":
+                    share *= MAYBE
+            found[output.event.name] = found.get(output.event.name, 0.0) + share * scale
+    return found
+
+
+def _factors(graph: FlowGraph, ring: Ring) -> tuple[tuple[str, str, float], ...]:
+    steps = zip(ring.nodes[1::2], ring.nodes[2::2], strict=True)
+    return tuple(
+        (str(node), str(event), expected(graph.handlers[node][1]).get(str(event), 0.0))
+        for node, event in steps
+        if isinstance(node, HandlerNode)
+    )
+
+
+def _gain(graph: FlowGraph, knot: set[Node]) -> float:
+    """The growth of one step from event to event in the long run: the matrix's spectral radius.
+
+    Power iteration on the matrix plus one on its diagonal, which makes any ring aperiodic; the
+    least and the greatest growth of a component bound the result from both sides.
+    """
+    events = [n for n in graph.successors if n in knot and isinstance(n, EventNode)]
+    steps: list[tuple[int, int, float]] = []
+    index = {event.name: number for number, event in enumerate(events)}
+    for event in events:
+        for node in graph.successors[event]:
+            if node in knot and isinstance(node, HandlerNode):
+                for out, many in expected(graph.handlers[node][1]).items():
+                    if out in index:
+                        steps.append((index[event.name], index[out], many))
+    sizes = [1.0] * len(events)
+    low = high = 0.0
+    for _ in range(ROUNDS_MAX):
+        grown = list(sizes)
+        for source, target, many in steps:
+            grown[source] += many * sizes[target]
+        ratios = [after / before for after, before in zip(grown, sizes, strict=True)]
+        low, high = min(ratios) - 1, max(ratios) - 1
+        if high - low < TOLERANCE:
+            break
+        scale = max(grown)
+        sizes = [max(size / scale, 1e-300) for size in grown]
+    return (low + high) / 2

@@ -1,0 +1,674 @@
+"""Services on a virtual clock: the code that ships on both sides of the wire (the broker's core, its
+verifier, the lookup of a fetch; workers, codecs, calls), with user handlers that fail, interleave
+types and keep a memory. One seed decides all.
+
+What is virtual: the disk, the links, the clock, and how long a handler takes.
+"""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect_right
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+import flowc
+from flowc.calls import Who, make_call
+from flowc.classes import Classes
+from flowc.clock import Clock
+from flowc.codec import Codecs
+from flowc.errors import FencedError, RefusedError
+from flowc.load import Handler, function_of
+from flowc.packing import EmittedBatch, Packer, by_type
+from flowc.rows import offsets_of
+from flowc.worker import MemoryLostError, Worker
+from flowc_dsl.plan import HandlerPlan, OutputPlan, Plan, RetryPlan, ServicePlan
+from flowc_engine import limits
+from flowc_engine.broker.fetch import _collect, _Record, emitter
+from flowc_engine.broker.verify import BodyVerifier
+from flowc_engine.bus import wire
+from flowc_engine.core import effects as fx
+from flowc_engine.core.broker import BrokerCore
+from flowc_engine.core.layout import LayoutError
+from flowc_engine.journal import record as rec
+from support.plans import event
+from support.world import Disk
+
+KEYS = 9
+Message = tuple[bytes, list[bytes]]  # as on the wire
+Link = tuple[deque[Message], deque[Message]]  # to the broker, to the client
+
+# ---- the system
+
+
+def _plan(ship: int) -> Plan:
+    quick = RetryPlan(attempts=3, backoff_min_ms=1, backoff_max_ms=2)
+    slow = RetryPlan(attempts=3, backoff_min_ms=60, backoff_max_ms=250)
+
+    def service(name: str, triggers: str, outputs: str, retry: RetryPlan, **more: Any) -> Any:
+        groups = tuple(
+            tuple(OutputPlan(o.rstrip("*"), "any" if o.endswith("*") else "one") for o in g)
+            for g in (group.split("|") for group in outputs.split())
+        )
+        handlers = (HandlerPlan(tuple(triggers.split()), groups, retry=retry),)
+        return ServicePlan(name, "python", f"app:{name}", handlers, **more)
+
+    names = ("Placed", "Moved", "Paid", "Held", "Noted", "Shipped", "Told", "Counted")
+    return Plan(
+        "Fates",
+        tuple(event(n, external=n in {"Placed", "Moved"}) for n in names),
+        (
+            service("Pay", "Placed Moved", "Paid|Held Noted*", slow),
+            service("Ship", "Paid Held", "Shipped", quick, replicas=ship),
+            service("Tell", "Shipped", "Told", slow, stateless=True),
+            service("Count", "Noted Shipped", "Counted*", quick),
+            service("Keep", "Held Paid", "", slow),
+        ),
+        {},
+        {},
+    )
+
+
+PLANS = {ship: _plan(ship) for ship in (2, 3)}  # by the replicas of Ship
+HASHES = {ship: plan.hash for ship, plan in PLANS.items()}
+CODECS = Codecs(Classes(PLANS[3]))
+SALT = {"Pay": 0, "Ship": 3, "Tell": 8, "Count": 14, "Keep": 21}
+
+
+def fate(service: str, n: int) -> str | int:
+    """What becomes of event `n` in a service: parked for one of three reasons, or through after
+    so many failures."""
+    m = n + SALT[service]
+    if m % 19 == 5:
+        return "raises"
+    if m % 31 == 11 and service in {"Pay", "Ship", "Tell"}:
+        return "silent"
+    if m % 37 == 13 and service in {"Pay", "Ship", "Tell"}:
+        return "misfit"
+    return {2: 1, 3: 2}.get(m % 9, 0)
+
+
+def outputs(service: str, n: int) -> list[str]:
+    """The types that the handler of event `n` emits, in order."""
+    match service:
+        case "Pay":
+            own = "Paid" if n % 2 else "Held"
+            return [["Noted"], [], ["Noted", "Noted"]][n % 3][:1] + [own] + ["Noted"] * (n % 3 // 2)
+        case "Ship":
+            return ["Shipped"]
+        case "Tell":
+            return ["Told"]
+        case "Count":
+            return ["Counted"] * (n % 2)
+    return []
+
+
+# ---- processes
+
+
+class VirtualClock(Clock):
+    """`spent_s` is what handlers have taken."""
+
+    def __init__(self, world: ServiceWorld) -> None:
+        self._world, self.spent_s = world, 0.0
+
+    def now_us(self) -> int:
+        return self._world.now_ms * 1000
+
+    def elapsed_s(self) -> float:
+        return self.spent_s
+
+
+class Process:
+    """A service process: a worker, its handlers, and their memory."""
+
+    def __init__(self, world: ServiceWorld, service: ServicePlan, slot: int, name: str) -> None:
+        self.world, self.plan, self.service, self.slot = world, world.plan, service, slot
+        self.name = name
+        self.dead = False
+        self.epoch = 0
+        self.memory: list[tuple[int, str]] = []  # (offset, key)
+        self.outbound: list[Message] = []
+        self.clock = VirtualClock(world)
+        self.asleep_until_ms = 0
+        handle = self._count if service.name == "Count" else self._handle
+        handler = function_of(f"{service.name}.handle", handle)
+        (declared,) = service.handlers
+        handlers = {t: [Handler(t, handler, declared)] for t in declared.triggers}
+        who = Who(service.name, slot)
+        calls = {t: make_call(h, CODECS, who, None) for t, h in handlers.items()}
+        self.worker = Worker(
+            service, slot, CODECS, handlers, calls, self._send,
+            seed=world.random.randrange(1 << 30), clock=self.clock,
+        )  # fmt: skip
+
+    def hello(self) -> wire.Hello:
+        name = self.service.name
+        return wire.Hello("service", name, self.slot, self.name, HASHES[self.plan.services[1].replicas], 1)
+
+    def _send(self, message: wire.Message, bodies: Any) -> None:
+        self.outbound.append(packed(message, bodies))
+
+    def take(self, message: wire.BrokerMessage, bodies: list[bytes]) -> None:
+        """What `flowc.host` does with a message."""
+        if isinstance(message, wire.Who):
+            self.outbound.append(packed(self.hello()))
+            return
+        if isinstance(message, wire.Assign):
+            self.epoch = message.epoch
+        try:
+            self.worker.receive(message, bodies)
+        except (FencedError, MemoryLostError) as error:
+            self.world.ended[type(error).__name__] += 1
+            self.dead = True
+        except RefusedError as error:
+            self.world.ended[f"refused {error}"] += 1
+            self.dead = True
+
+    def turn(self) -> None:
+        """Time to work."""
+        now_s = self.world.now_ms / 1000
+        for _ in range(self.world.random.randrange(3)):
+            if self.worker.pause_s(now_s) == 0.0:
+                self.worker.work(now_s)
+
+    # ---- the author's code
+
+    def _enter(self, n: int, ctx: flowc.Context) -> str | int:
+        self.clock.spent_s += self.world.random.choice((0.0, 0.0001, 0.004, 0.02))
+        what = fate(self.service.name, n)
+        if what == "raises" or (
+            isinstance(what, int) and ctx.attempt <= what and not ctx.replaying
+        ):
+            raise ValueError(n)
+        return what
+
+    def _handle(self, e: Any, ctx: flowc.Context) -> list[Any]:
+        what = self._enter(e.n, ctx)
+        if what == "silent":
+            if not self.service.name == "Keep":
+                return []
+        self.memory.append((ctx.offset, e.k))
+        n = str(e.n) if what == "misfit" else e.n
+        return [CODECS.classes.event(o)(k=e.k, n=n) for o in outputs(self.service.name, e.n)]
+
+    def _count(self, batch: Any, ctx: flowc.Context) -> flowc.Batch:
+        numbers = batch["n"].to_pylist()
+        for n in numbers:
+            self._enter(n, ctx)
+        offsets = batch["_offset"].to_pylist()
+        self.memory += zip(offsets, batch["k"].to_pylist(), strict=True)
+        chosen = batch.filter(pc.equal(pc.bit_wise_and(batch["n"], 1), 1))
+        columns = {"k": chosen["k"], "n": chosen["n"], "_cause": chosen["_offset"]}
+        return flowc.Batch.of(CODECS.classes.event("Counted"), columns)
+
+
+@dataclass
+class Feed:
+    """A source of `total` events of two types that interleave."""
+
+    world: ServiceWorld
+    total: int
+    plan: Plan
+    dead = False
+    epoch: int = -1
+    sent: int = 0
+    acked: int = 0
+    done: bool = False
+    outbound: list[Message] = field(default_factory=list)
+    unacked: deque[tuple[wire.Publish, list[memoryview], int]] = field(default_factory=deque)
+
+    def hello(self) -> wire.Hello:
+        return wire.Hello("source", "feed", 0, "i", HASHES[self.plan.services[1].replicas], 1)
+
+    def take(self, message: wire.BrokerMessage, _: list[bytes]) -> None:
+        match message:
+            case wire.Who():
+                self.outbound.append(packed(self.hello()))
+            case wire.Opened():
+                assert message.seq >= self.acked, "acknowledged, and lost"
+                self.epoch, self.done = message.epoch, message.done
+                self._acknowledged(message.seq)
+                self._send_again()
+            case wire.Published() if message.epoch == self.epoch:
+                self._acknowledged(message.seq)
+            case wire.Refused():
+                raise AssertionError(message)
+
+    def _acknowledged(self, seq: int) -> None:
+        self.acked = max(self.acked, seq)
+        while self.unacked and self.unacked[0][2] <= seq:
+            self.unacked.popleft()
+
+    def _send_again(self) -> None:
+        for message, bodies, _ in self.unacked:
+            again = msgspec.structs.replace(message, epoch=self.epoch)
+            self.outbound.append(packed(again, bodies))
+
+    def turn(self) -> None:
+        """Publish, or say that it is done; sometimes doubt that what was sent has arrived."""
+        dice = self.world.random
+        if self.epoch < 0 or self.done or dice.random() < 0.5:
+            return
+        if dice.random() < 0.03:
+            self._send_again()
+        if self.acked >= self.total:
+            self.outbound.append(packed(wire.SourceDone("feed", self.epoch, self.total)))
+        elif self.sent < self.total and self.sent - self.acked < 24:
+            count = min(dice.randrange(1, 9), self.total - self.sent)
+            self._publish(range(self.sent, self.sent + count))
+
+    def _publish(self, numbers: range) -> None:
+        classes = CODECS.classes
+        events = [
+            classes.event("Moved" if n % 5 in {1, 2} else "Placed")(k=f"k{n * n % KEYS}", n=n)
+            for n in numbers
+        ]
+        packer = Packer(self.world.now_ms * 1000)
+        for cls, own in by_type(events).items():
+            codec = CODECS[cls.__name__]
+            columns, nulls = codec.columns([events[i] for i in own]), pa.nulls(len(own), pa.int64())
+            packer.add(codec, EmittedBatch(codec.name, columns, nulls, nulls), own)
+        batches, bodies, _ = packer.bodies()
+        message = wire.Publish("feed", self.epoch, self.sent, batches)
+        self.outbound.append(packed(message, bodies))
+        self.sent += len(events)
+        self.unacked.append((message, bodies, self.sent))
+
+
+def packed(message: wire.Message, bodies: Any = ()) -> Message:
+    return wire.encode(message), [bytes(b) for b in bodies]
+
+
+# ---- the world
+
+FAULTS = ("broker", "kill", "stop", "link", "sleep", "zombie")
+
+
+class ServiceWorld:
+    """`run` ends when everything is consumed, or raises `AssertionError` for a stall."""
+
+    def __init__(self, seed: int, total: int, *, fault_share: float, relays: bool = False) -> None:
+        self.random = random.Random(seed)
+        self.fault_share, self.relays = fault_share, relays
+        self.plan = PLANS[3]
+        self.disk = Disk()
+        self._found: list[_Record] = []
+        self._read = self._read_rows = 0
+        self.verifier = BodyVerifier(self.plan)
+        self.now_ms = 1_000_000
+        self.steps = 0
+        self.links: dict[bytes, Link] = {}
+        self.clients: dict[bytes, Process | Feed] = {}
+        self._names = 0
+        self.faults: Counter[str] = Counter()
+        self.ended: Counter[str] = Counter()
+        self.feed = Feed(self, total, self.plan)
+        self.processes: dict[tuple[str, int], Process] = {}
+        self._start_broker()
+        self._connect(self.feed)
+        self._spawn_all()
+
+    # ---- processes
+
+    def _start_broker(self) -> None:
+        self.core = BrokerCore(self.plan, self.disk.state(), self.now_ms)
+        self._effects()
+
+    def crash_broker(self) -> None:
+        self.disk.crash()
+        for inbound, outbound in self.links.values():
+            inbound.clear()
+            outbound.clear()
+        self._start_broker()
+
+    def _connect(self, client: Process | Feed) -> None:
+        self._names += 1
+        peer = b"p%d" % self._names
+        self.clients[peer] = client
+        self.links[peer] = (deque([packed(client.hello())]), deque())
+
+    def _disconnect(self, client: Process | Feed) -> None:
+        for peer in [p for p, c in self.clients.items() if c is client]:
+            del self.clients[peer], self.links[peer]
+
+    def _spawn_all(self) -> None:
+        for service in self.plan.services:
+            for slot in range(service.replicas):
+                self._spawn(service.name, slot)
+
+    def _spawn(self, service: str, slot: int) -> None:
+        process = Process(self, self.plan.service(service), slot, f"i{self._names}")
+        self.processes[service, slot] = process
+        self._connect(process)
+
+    def _relay(self) -> bool:
+        """Another number of replicas, as a new run would have it; whether it was possible."""
+        plan = PLANS[5 - self.plan.service("Ship").replicas]
+        try:
+            BrokerCore(plan, self.disk.state(), self.now_ms)
+        except LayoutError:
+            return False
+        for client in list(self.clients.values()):
+            self._disconnect(client)
+        self.processes.clear()
+        self.plan = self.feed.plan = plan
+        self.crash_broker()
+        self._connect(self.feed)
+        self._spawn_all()
+        return True
+
+    # ---- faults
+
+    def _fault(self) -> None:
+        kind = self.random.choice(FAULTS)
+        key = self.random.choice(sorted(self.processes))
+        process = self.processes[key]
+        match kind:
+            case "broker":
+                self.crash_broker()
+            case "kill":
+                self._kill(process)
+            case "stop":
+                process.worker.flush()
+                self._collect(process)
+                process.dead = True
+            case "link":
+                client = self.random.choice([process, self.feed])
+                self._disconnect(client)
+                self._connect(client)
+            case "sleep":
+                process.asleep_until_ms = self.now_ms + self.random.choice((300, 3000, 12_000))
+            case "zombie":  # it was given up, and lives on
+                self._spawn(*key)
+        self.faults[kind] += 1
+
+    def _kill(self, process: Process) -> None:
+        """What it had sent arrives up to some point, after its death."""
+        process.dead = True
+        for peer in [p for p, c in self.clients.items() if c is process]:
+            inbound = self.links[peer][0]
+            for _ in range(self.random.randrange(len(inbound) + 1)):
+                inbound.pop()
+            if self.random.random() < 0.5:
+                self._disconnect(process)
+
+    # ---- time
+
+    def run(self, steps: int = 30_000) -> None:
+        """Faults for a while, then none; until all is consumed."""
+        while self.steps < steps:
+            self.steps += 1
+            self.now_ms += self.random.randrange(1, 40)
+            faulty = self.fault_share > 0 and (self.feed.acked < self.feed.total * 0.9)
+            if faulty and self.steps < steps // 4:
+                if self.random.random() < self.fault_share:
+                    self._fault()
+                if self.relays and self.random.random() < 0.02:
+                    self.faults["relay"] += self._relay()
+            self._step(faulty=faulty)
+            if self.steps % 10 == 0 and not faulty and self._finished():
+                return
+        raise AssertionError(f"stalled: {self.core.status(self.now_ms)}")
+
+    def _finished(self) -> bool:
+        current = all(
+            not p.dead and p.worker.settled and self.core.state.slots[key].epoch == p.epoch
+            for key, p in self.processes.items()
+        )
+        return current and self.feed.done and self.core.status(self.now_ms).idle
+
+    def _step(self, *, faulty: bool) -> None:
+        for peer in list(self.links):
+            if peer in self.links:
+                self._serve(peer, faulty=faulty)
+        if self.random.random() < 0.4:
+            self._sync()
+        if self.random.random() < 0.3:
+            self.core.tick(self.now_ms)
+            self._effects()
+        for key, process in list(self.processes.items()):
+            if process.dead and self.random.random() < 0.2:
+                self._spawn(*key)
+
+    def _serve(self, peer: bytes, *, faulty: bool) -> None:
+        client, (inbound, outbound) = self.clients[peer], self.links[peer]
+        asleep = isinstance(client, Process) and client.asleep_until_ms > self.now_ms and faulty
+        if not client.dead and not asleep:
+            for _ in range(self.random.randrange(4)):
+                if outbound and not client.dead:
+                    frame, bodies = outbound.popleft()
+                    message = wire.decode_broker(frame)
+                    if not (faulty and isinstance(message, wire.Assign) and self._loses()):
+                        client.take(message, bodies)
+            if not client.dead:
+                client.turn()
+            if self.random.random() < 0.05:
+                client.outbound.append(packed(wire.Heartbeat()))
+        self._collect(client)
+        for _ in range(self.random.randrange(4)):
+            if inbound:
+                self._to_broker(peer, *inbound.popleft(), faulty=faulty)
+
+    def _loses(self) -> bool:
+        """The handshake's messages are repeated until they are answered, so they may get lost."""
+        return self.random.random() < 0.15
+
+    def _collect(self, client: Process | Feed) -> None:
+        """What it has sent goes on its way; without a link it is lost."""
+        sent, client.outbound = client.outbound, []
+        for peer in [p for p, c in self.clients.items() if c is client]:
+            self.links[peer][0].extend(sent)
+
+    # ---- the driver's part
+
+    def _to_broker(self, peer: bytes, frame: bytes, bodies: list[bytes], *, faulty: bool) -> None:
+        message = wire.decode_client(frame)
+        if faulty and isinstance(message, wire.Resume) and self._loses():
+            return
+        batches = message.batches if isinstance(message, wire.Publish | wire.Step) else []
+        why = self.verifier.refuse(batches, bodies)
+        assert why is None, why
+        self.core.receive(peer, message, list(bodies), self.now_ms)
+        self._effects()
+
+    def _effects(self) -> None:
+        while effects := self.core.take():
+            fetches = []
+            for effect in effects:
+                match effect:
+                    case fx.Send() if effect.peer in self.links:
+                        self.links[effect.peer][1].append(packed(effect.message, effect.bodies))
+                    case fx.Send():
+                        self.core.lost(effect.peer)
+                    case fx.Append():
+                        assert effect.first_offset == self.disk.rows
+                        bodies = [bytes(b) for b in effect.bodies]
+                        self.disk.append(effect.entry, effect.rows, bodies)
+                    case fx.Fetch():
+                        fetches.append(effect)
+            for fetch in fetches:
+                self.core.fetched(fetch, *self._fetch(fetch))
+
+    def _sync(self) -> None:
+        self.disk.durable = len(self.disk.entries)
+        at = wire.Durable(0, 0, self.disk.durable, self.disk.rows)
+        self.core.durable(at, self.now_ms)
+        self._effects()
+
+    def _fetch(self, fetch: fx.Fetch) -> Any:
+        """As `flowc_engine.broker.fetch` does it, on a disk that is a list."""
+        events = frozenset(self.plan.service(fetch.key[0]).subscribes)
+        if not fetch.at:
+            size = self.random.choice((1, 2000, fetch.bytes_max))
+            return _collect(self._records(fetch.begin), fetch._replace(bytes_max=size), events)
+        batches, bodies = [], []
+        for offset in fetch.at:
+            one = fetch._replace(begin=offset, limit=offset + 1, at=())
+            found = _collect(self._records(offset), one, events)
+            for batch, body in zip(found.batches, found.bodies, strict=True):
+                if batch not in batches:
+                    batches.append(batch)
+                    bodies.append(body)
+        return fetch.limit, batches, bodies
+
+    def _records(self, begin: int = 0) -> Iterator[_Record]:
+        """What is durable of the records with events."""
+        while self._read < self.disk.durable:
+            entry, rows, bodies = self.disk.entries[self._read]
+            self._read += 1
+            if rows:
+                record = _Record(self._read_rows, rows, emitter(entry), entry.batches, bodies)
+                self._found.append(record)
+                self._read_rows += rows
+        at = bisect_right(self._found, begin, key=lambda r: r.first_offset) - 1
+        return iter(self._found[max(at, 0) :])
+
+
+# ---- what must have come of it
+
+
+@dataclass
+class Verdict:
+    """What is wrong with the log and the memories; all empty when nothing is."""
+
+    events: int = 0
+    lost: list[Any] = field(default_factory=list)
+    doubled: list[Any] = field(default_factory=list)
+    reordered: list[Any] = field(default_factory=list)
+    misparked: list[Any] = field(default_factory=list)
+    memory: list[Any] = field(default_factory=list)
+
+    @property
+    def good(self) -> bool:
+        return not (
+            self.lost or self.doubled or self.reordered or self.misparked or self.memory
+        )
+
+
+@dataclass(frozen=True)
+class Logged:
+    offset: int
+    event: str
+    emitter: str
+    k: str
+    n: int
+    cause: int | None
+    partition: int
+
+
+def logged(world: ServiceWorld) -> list[Logged]:
+    """The log, by offset."""
+    found = []
+    for record in world._records():
+        first = record.first_offset
+        for batch, body in zip(record.batches, record.bodies, strict=True):
+            delivered = wire.Delivered(batch.event, batch.rows, first, "", batch.places)
+            rows = CODECS[batch.event].read(body).to_pylist()
+            for offset, row in zip(offsets_of(delivered), rows, strict=True):
+                found.append(
+                    Logged(
+                        offset, batch.event, record.source, row["k"], row["n"], row["_cause"],
+                        row["_partition"],
+                    )
+                )  # fmt: skip
+            if not batch.places:
+                first += batch.rows
+    found.sort(key=lambda e: e.offset)
+    assert [e.offset for e in found] == list(range(len(found))), "no gap, nothing twice"
+    return found
+
+
+def judge(world: ServiceWorld) -> Verdict:
+    """Hold the log, what is parked, and the memories against what the handlers do."""
+    log = logged(world)
+    verdict = Verdict(len(log))
+    feed = [e.n for e in log if e.emitter == "feed"]
+    _compare(verdict, "feed", list(range(world.feed.total)), feed)
+    parked: dict[str, list[int]] = {s.name: [] for s in world.plan.services}
+    for entry, _, _ in world.disk.entries:
+        if isinstance(entry, rec.StepDone):
+            parked[entry.service] += [p.offset for p in entry.parked]
+    for service in world.plan.services:
+        inputs = [e for e in log if e.event in service.subscribes]
+        _judge_outputs(verdict, service.name, inputs, log)
+        wrong = [e.offset for e in inputs if isinstance(fate(service.name, e.n), str)]
+        if sorted(parked[service.name]) != wrong:
+            verdict.misparked.append((service.name, sorted(parked[service.name]), wrong))
+        if not service.stateless:
+            _judge_memory(verdict, world, service, inputs)
+    return verdict
+
+
+def _judge_outputs(
+    verdict: Verdict, service: str, inputs: list[Logged], log: list[Logged]
+) -> None:
+    for key in {e.k for e in inputs}:
+        expected = [
+            (e.offset, output, e.n)
+            for e in inputs
+            if e.k == key and not isinstance(fate(service, e.n), str)
+            for output in outputs(service, e.n)
+        ]
+        found = [(e.cause, e.event, e.n) for e in log if e.emitter == service and e.k == key]
+        if service == "Count":  # a batch of one type: halves are handled in their own order
+            assert all(cause is not None for cause, _, _ in found)
+        _compare(verdict, f"{service} {key}", expected, found)
+
+
+def _judge_memory(
+    verdict: Verdict, world: ServiceWorld, service: ServicePlan, inputs: list[Logged]
+) -> None:
+    for slot in range(service.replicas):
+        own = frozenset(world.core.state.slots[service.name, slot].partitions)
+        memory = world.processes[service.name, slot].memory
+        for key in sorted({e.k for e in inputs}):
+            expected = [
+                e.offset
+                for e in inputs
+                if e.k == key and (not own or e.partition in own)
+                and fate(service.name, e.n) not in {"raises", "silent"}
+            ]  # fmt: skip
+            found = [offset for offset, k in memory if k == key]
+            if found != expected:
+                verdict.memory.append((service.name, slot, key, found, expected))
+
+
+def _compare(verdict: Verdict, what: str, expected: list[Any], found: list[Any]) -> None:
+    if found == expected:
+        return
+    missing, more = Counter(expected) - Counter(found), Counter(found) - Counter(expected)
+    verdict.lost += [(what, e) for e in missing.elements()]
+    verdict.doubled += [(what, e) for e in more.elements()]
+    if not missing and not more:
+        verdict.reordered.append((what, found, expected))
+
+
+@contextmanager
+def tight_limits(seed: int) -> Iterator[None]:
+    """Bounds so small that small batches meet them."""
+    dice = random.Random(seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(limits, "CREDIT_BYTES_MAX", dice.choice((1, 4_000, 4 * limits.MIB)))
+        patch.setattr(limits, "DEFERRED_PER_SLOT_MAX", dice.choice((2, 1_024)))
+        patch.setattr("flowc.draft.STEP_BYTES_MAX", dice.choice((4_000, 8_000, 8 * limits.MIB)))
+        patch.setattr("flowc.worker.UNCONFIRMED_BYTES_MAX", dice.choice((1, 3_000, limits.MIB)))
+        yield
+
+
+def simulate(seed: int, total: int, *, fault_share: float = 0.08) -> ServiceWorld:
+    """A world that ran to its end."""
+    with tight_limits(seed):
+        relays = seed % 4 == 3
+        world = ServiceWorld(seed, total, fault_share=fault_share, relays=relays)
+        world.run()
+    return world
