@@ -9,6 +9,7 @@ from typing import Final
 
 from flowc_dsl.diagnostics.diagnostic import Diagnostic, Level
 from flowc_dsl.diagnostics.order import in_order
+from flowc_dsl.fixes import with_fixes
 from flowc_dsl.graph import FlowGraph, build_graph
 from flowc_dsl.model import System
 from flowc_dsl.rules.hygiene import apply_exemptions, empty_laws, not_judged
@@ -23,7 +24,8 @@ INCOMPLETE: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Counts; `events` are events and commands, `edges` as `FlowGraph.edge_count`."""
+    """Counts; `events` are events and commands, `edges` as `FlowGraph.edge_count`,
+    `baselined` findings that a baseline keeps out of the others."""
 
     services: int = 0
     events: int = 0
@@ -32,6 +34,7 @@ class Summary:
     errors: int = 0
     warnings: int = 0
     infos: int = 0
+    baselined: int = 0
 
     def __add__(self, other: Summary) -> Summary:
         return Summary(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
@@ -74,7 +77,7 @@ def check_system(
     graph = build_graph(system) if system is not None else None
     judged = graph is not None and not any(d.code in INCOMPLETE for d in found)
     if graph is not None and judged:
-        found += judge(graph, today)
+        found += with_fixes(judge(graph, today), graph.system, sources or {})
     return Report(
         diagnostics=in_order(found),
         summary=_summary(graph, found),

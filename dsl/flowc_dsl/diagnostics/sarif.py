@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import PurePosixPath
 from typing import Any, Final
-from urllib.parse import quote
 
 from flowc_dsl.diagnostics.diagnostic import Diagnostic, Edit, Label, Level
 from flowc_dsl.diagnostics.place import start_and_end
@@ -19,6 +18,9 @@ SCHEMA: Final = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 )
 FINGERPRINT: Final = "flowcFinding/v1"
+_IN_URI: Final = frozenset(
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/"
+)
 _LEVELS: Final = {Level.ERROR: "error", Level.WARNING: "warning", Level.INFO: "note"}
 
 
@@ -104,8 +106,13 @@ def _location(label: Label, sources: Mapping[str, Source]) -> dict[str, Any]:
 def _artifact(path: str) -> dict[str, str]:
     """A path from here is relative to whatever the reader calls the root of the sources."""
     if PurePosixPath(path).is_absolute():
-        return {"uri": f"file://{quote(path)}"}
-    return {"uri": quote(path), "uriBaseId": "%SRCROOT%"}
+        return {"uri": f"file://{_quoted(path)}"}
+    return {"uri": _quoted(path), "uriBaseId": "%SRCROOT%"}
+
+
+def _quoted(path: str) -> str:
+    data = path.encode("utf-8", "surrogatepass")
+    return "".join(chr(byte) if byte in _IN_URI else f"%{byte:02X}" for byte in data)
 
 
 def _region(span: Span, sources: Mapping[str, Source]) -> dict[str, int]:
