@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import statistics
 import sys
 import tempfile
@@ -64,6 +65,7 @@ def main() -> int:
     if unknown:
         parser.error(f"unknown workload {', '.join(sorted(unknown))}")
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a run cleans up
     touch_memory(args.touch_mib)
     found: dict[str, Any] = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

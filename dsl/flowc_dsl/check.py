@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from typing import Final
 
@@ -59,6 +59,12 @@ class Report:
         """Errors or warnings; what is merely worth knowing is no finding."""
         return self.summary.errors + self.summary.warnings > 0
 
+    def narrowed(self, diagnostics: Iterable[Diagnostic], baselined: int = 0) -> Report:
+        """The same report with these diagnostics alone; `baselined` of the others count as such."""
+        kept = in_order(diagnostics)
+        summary = replace(self.summary, **_levels(kept), baselined=baselined)
+        return replace(self, diagnostics=kept, summary=summary)
+
 
 def check_system(
     system: System | None,
@@ -99,12 +105,7 @@ def judge(graph: FlowGraph, today: date) -> list[Diagnostic]:
 
 
 def _summary(graph: FlowGraph | None, found: Iterable[Diagnostic]) -> Summary:
-    levels = [diagnostic.level for diagnostic in in_order(found)]
-    counts = {
-        "errors": levels.count(Level.ERROR),
-        "warnings": levels.count(Level.WARNING),
-        "infos": levels.count(Level.INFO),
-    }
+    counts = _levels(in_order(found))
     if graph is None:
         return Summary(**counts)
     return Summary(
@@ -114,3 +115,12 @@ def _summary(graph: FlowGraph | None, found: Iterable[Diagnostic]) -> Summary:
         edges=graph.edge_count,
         **counts,
     )
+
+
+def _levels(found: Iterable[Diagnostic]) -> dict[str, int]:
+    levels = [diagnostic.level for diagnostic in found]
+    return {
+        "errors": levels.count(Level.ERROR),
+        "warnings": levels.count(Level.WARNING),
+        "infos": levels.count(Level.INFO),
+    }

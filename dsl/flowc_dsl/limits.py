@@ -32,3 +32,8 @@ LAW_BOUND_MAX: Final = 1_000_000
 
 assert REPLICAS_MAX <= PARTITIONS  # a replica without a partition has no work
 assert SYNTAX_FAULTS_MAX < RECOVERIES_MAX
+
+# ---- taste: beyond these a rule speaks up, as an info
+HUB_TYPES_MAX: Final = 16  # event types that one service reads and emits (FLW307)
+EXCHANGE_TYPES_MAX: Final = 5  # event types between two services, both ways (FLW604)
+GOD_EVENT_FIELDS_MIN: Final = 6  # fewer fields are no god event (FLW605)

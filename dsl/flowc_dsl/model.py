@@ -244,6 +244,7 @@ class Later:
     span: Span
     refs: tuple[tuple[Literal["event", "service", "field", "expect", "enum_member"], Ref], ...] = ()
     text: str = ""
+    form: Literal["", "leads_to", "at_most", "never_with"] = ""  # of an `expect`
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,9 @@
 python = "module:function"   # a generator of events
 args = { month = 1 }         # its keyword arguments
 emits = ["FlightScheduled"]  # what it may emit: external events
+
+[levels]                     # of the findings of `flowc check`
+FLW201 = "error"             # or "warning", "info", "off"
 """
 
 from __future__ import annotations
@@ -14,14 +17,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from flowc_dsl.plan import Plan
+from flowc_dsl.codes import UnknownCodeError, is_fixed, whole_code
+from flowc_dsl.diagnostics.diagnostic import Level
 from flowc_engine import limits
+
+if TYPE_CHECKING:
+    from flowc_dsl.plan import Plan
 
 FILE_NAME: Final = "flow.toml"
 EMIT_SOURCE: Final = "emit"  # what `flowc emit` publishes as
-_TABLES: Final = ("sources",)
+_TABLES: Final = ("sources", "levels")
+_LEVELS: Final = {**{str(level): level for level in Level}, "off": None}
 _SOURCE_KEYS: Final = ("python", "args", "emits")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -48,11 +56,12 @@ class SourceConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """`path` is None where there is no `flow.toml`."""
+    """`path` is None where there is no `flow.toml`. In `levels`, by code, None is off."""
 
     path: Path | None = None
     sources: tuple[SourceConfig, ...] = ()
     text: str = ""
+    levels: dict[str, Level | None] = field(default_factory=dict)
 
     def check_against(self, plan: Plan) -> None:
         """Raises `ConfigError` where a source emits what the plan does not let it."""
@@ -99,7 +108,28 @@ def parse_config(text: str, path: Path) -> Config:
     sources = tables.get("sources", {})
     if not isinstance(sources, dict):
         raise ConfigError(path, _line_of(text, None, "sources"), "`sources` is no table")
-    return Config(path, tuple(_source(n, v, path, text) for n, v in sources.items()), text)
+    declared = tuple(_source(n, v, path, text) for n, v in sources.items())
+    return Config(path, declared, text, _levels(tables.get("levels", {}), path, text))
+
+
+def _levels(table: object, path: Path, text: str) -> dict[str, Level | None]:
+    if not isinstance(table, dict):
+        raise ConfigError(path, _line_of(text, None, "levels"), "`levels` is no table")
+    found: dict[str, Level | None] = {}
+    for written, value in table.items():
+        line = _line_of(text, None, written, "levels")
+        try:
+            code = whole_code(written)
+        except UnknownCodeError as error:
+            raise ConfigError(path, line, str(error)) from None
+        if not isinstance(value, str) or value not in _LEVELS:
+            known = ", ".join(f'"{name}"' for name in _LEVELS)
+            raise ConfigError(path, line, f"the level of {code} is one of {known}, not {value!r}")
+        if is_fixed(code) and value != Level.ERROR:
+            why = "what is wrong with text, names or exemptions is always reported"
+            raise ConfigError(path, line, f'{code} can only be raised to "error": {why}')
+        found[code] = _LEVELS[value]
+    return found
 
 
 def _source(name: str, value: object, path: Path, text: str) -> SourceConfig:
@@ -156,10 +186,11 @@ def _why_not(plan: Plan, event: str) -> str | None:
     return f"there is no event {event}{did_you_mean(event, names)}"
 
 
-def _line_of(text: str, source: str | None, key: str) -> int | None:
-    """The line where a key of a source is written, as far as plain text search can tell."""
+def _line_of(text: str, source: str | None, key: str, inside: str | None = None) -> int | None:
+    """The line where a key of a source (or of the table `inside`) is written, as far as plain text
+    search can tell."""
     header = re.compile(r"^\s*\[+\s*([^\]]+?)\s*\]+")
-    wanted = f"sources.{source}" if source else None
+    wanted = f"sources.{source}" if source else inside
     here, fallback = False, None
     for number, line in enumerate(text.splitlines(), 1):
         table = header.match(line)
@@ -168,8 +199,8 @@ def _line_of(text: str, source: str | None, key: str) -> int | None:
             here = name == wanted
             if here:
                 fallback = fallback or number
-            if not source and name.split(".")[0] == key:
+            if not wanted and name.split(".")[0] == key:
                 return number
-        elif key and (here or not source) and re.match(rf"\s*[\"']?{re.escape(key)}\b", line):
+        elif key and (here or not wanted) and re.match(rf"\s*[\"']?{re.escape(key)}\b", line):
             return number
     return fallback

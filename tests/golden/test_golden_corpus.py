@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from flowc_dsl.diagnostics.diagnostic import Diagnostic, Level
 from flowc_dsl.diagnostics.full import render_full
 from flowc_dsl.diagnostics.width import Look
 from support.programs import check_text
@@ -31,6 +32,11 @@ def texts(name: str) -> dict[str, str]:
     return {p.relative_to(root).as_posix(): p.read_text() for p in sorted(root.rglob("*.flow"))}
 
 
+def is_shown(found: Diagnostic, name: str) -> bool:
+    """Infos are shown where they are the case: most cases would have some."""
+    return found.level != Level.INFO or found.code in ("FLW090", name[:6].upper())
+
+
 def compare(path: Path, actual: str) -> None:
     expected = path.read_text(encoding="utf-8") if path.exists() else ""
     if REFRESH and actual != expected:
@@ -44,7 +50,8 @@ def compare(path: Path, actual: str) -> None:
 @pytest.mark.parametrize("name", names())
 def test_report(name):
     report = check_text(texts(name))
-    compare(CASES / f"{name}.diag", render_full(report.diagnostics, report.sources, Look()))
+    shown = [found for found in report.diagnostics if is_shown(found, name)]
+    compare(CASES / f"{name}.diag", render_full(shown, report.sources, Look()))
 
 
 def test_no_report_is_an_orphan():

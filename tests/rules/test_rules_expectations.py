@@ -214,7 +214,7 @@ CASES = {
     """,
     "an exemption of a code that comes later is no finding": """
         service A { on In }
-        rules { allow FLW206 on A because "drained by hand" }
+        rules { allow FLW804 on A because "drained by hand" }
     """,
     "one finding for an exemption that is reasonless and useless": """
         service A { on In }

@@ -28,7 +28,7 @@ class JournalBuilder:
 
     def __init__(self, folder: Path, plan: Plan) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.plan = plan
+        self.plan, self.folder = plan, folder
         recovered = recover(folder)
         own = DurableState()
         own.apply(recovered.state.snapshot(0), 0)

@@ -1,6 +1,7 @@
-"""Services on a virtual clock: the code that ships on both sides of the wire (the broker's core, its
-verifier, the lookup of a fetch; workers, codecs, calls), with user handlers that fail, interleave
-types and keep a memory. One seed decides all.
+"""Services on a virtual clock: the code that ships on both sides of the wire, with user handlers
+that fail, interleave types and keep a memory. One seed decides all.
+
+Real are the broker's core, its verifier, the lookup of a fetch; workers, codecs, calls and bodies.
 
 What is virtual: the disk, the links, the clock, and how long a handler takes.
 """
@@ -10,10 +11,9 @@ from __future__ import annotations
 import random
 from bisect import bisect_right
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -153,7 +153,9 @@ class Process:
 
     def hello(self) -> wire.Hello:
         name = self.service.name
-        return wire.Hello("service", name, self.slot, self.name, HASHES[self.plan.services[1].replicas], 1)
+        return wire.Hello(
+            "service", name, self.slot, self.name, HASHES[self.plan.services[1].replicas], 1
+        )
 
     def _send(self, message: wire.Message, bodies: Any) -> None:
         self.outbound.append(packed(message, bodies))
@@ -195,8 +197,7 @@ class Process:
     def _handle(self, e: Any, ctx: flowc.Context) -> list[Any]:
         what = self._enter(e.n, ctx)
         if what == "silent":
-            if not self.service.name == "Keep":
-                return []
+            return []
         self.memory.append((ctx.offset, e.k))
         n = str(e.n) if what == "misfit" else e.n
         return [CODECS.classes.event(o)(k=e.k, n=n) for o in outputs(self.service.name, e.n)]
@@ -310,6 +311,8 @@ class ServiceWorld:
         self.links: dict[bytes, Link] = {}
         self.clients: dict[bytes, Process | Feed] = {}
         self._names = 0
+        self._again_at = self._relay_at = 0
+        self._hit = ("Pay", 0)
         self.faults: Counter[str] = Counter()
         self.ended: Counter[str] = Counter()
         self.feed = Feed(self, total, self.plan)
@@ -354,13 +357,16 @@ class ServiceWorld:
     def _relay(self) -> bool:
         """Another number of replicas, as a new run would have it; whether it was possible."""
         plan = PLANS[5 - self.plan.service("Ship").replicas]
+        self.disk.crash()
         try:
             BrokerCore(plan, self.disk.state(), self.now_ms)
-        except LayoutError:
+        except LayoutError:  # while events are deferred
+            self.crash_broker()
             return False
         for client in list(self.clients.values()):
             self._disconnect(client)
         self.processes.clear()
+        self._hit = ("Pay", 0)
         self.plan = self.feed.plan = plan
         self.crash_broker()
         self._connect(self.feed)
@@ -369,10 +375,24 @@ class ServiceWorld:
 
     # ---- faults
 
-    def _fault(self) -> None:
+    def _faults(self) -> None:
+        """Now and then one; and another soon after it, while its replay is under way."""
+        if self.random.random() < self.fault_share or self.steps == self._again_at:
+            self._fault(again=self.steps == self._again_at)
+            if self.random.random() < 0.5:
+                self._again_at = self.steps + self.random.randrange(1, 15)
+        if self.relays and self.random.random() < 0.03:  # while one is behind the others
+            process = self.processes["Ship", self.random.randrange(2)]
+            process.asleep_until_ms = self.now_ms + 3_000
+            self._relay_at = self.steps + self.random.randrange(20, 60)
+        if self.steps == self._relay_at:
+            self.faults["relay"] += self._relay()
+
+    def _fault(self, *, again: bool) -> None:
         kind = self.random.choice(FAULTS)
-        key = self.random.choice(sorted(self.processes))
+        key = self._hit if again else self.random.choice(sorted(self.processes))
         process = self.processes[key]
+        self._hit = key
         match kind:
             case "broker":
                 self.crash_broker()
@@ -409,12 +429,10 @@ class ServiceWorld:
         while self.steps < steps:
             self.steps += 1
             self.now_ms += self.random.randrange(1, 40)
-            faulty = self.fault_share > 0 and (self.feed.acked < self.feed.total * 0.9)
-            if faulty and self.steps < steps // 4:
-                if self.random.random() < self.fault_share:
-                    self._fault()
-                if self.relays and self.random.random() < 0.02:
-                    self.faults["relay"] += self._relay()
+            faulty = self.fault_share > 0 and self.feed.acked < self.feed.total * 0.9
+            faulty = faulty and self.steps < steps // 4
+            if faulty:
+                self._faults()
             self._step(faulty=faulty)
             if self.steps % 10 == 0 and not faulty and self._finished():
                 return
@@ -550,9 +568,7 @@ class Verdict:
 
     @property
     def good(self) -> bool:
-        return not (
-            self.lost or self.doubled or self.reordered or self.misparked or self.memory
-        )
+        return not (self.lost or self.doubled or self.reordered or self.misparked or self.memory)
 
 
 @dataclass(frozen=True)
@@ -609,9 +625,7 @@ def judge(world: ServiceWorld) -> Verdict:
     return verdict
 
 
-def _judge_outputs(
-    verdict: Verdict, service: str, inputs: list[Logged], log: list[Logged]
-) -> None:
+def _judge_outputs(verdict: Verdict, service: str, inputs: list[Logged], log: list[Logged]) -> None:
     for key in {e.k for e in inputs}:
         expected = [
             (e.offset, output, e.n)
@@ -620,8 +634,6 @@ def _judge_outputs(
             for output in outputs(service, e.n)
         ]
         found = [(e.cause, e.event, e.n) for e in log if e.emitter == service and e.k == key]
-        if service == "Count":  # a batch of one type: halves are handled in their own order
-            assert all(cause is not None for cause, _, _ in found)
         _compare(verdict, f"{service} {key}", expected, found)
 
 
@@ -662,10 +674,11 @@ def tight_limits(seed: int) -> Iterator[None]:
         patch.setattr(limits, "DEFERRED_PER_SLOT_MAX", dice.choice((2, 1_024)))
         patch.setattr("flowc.draft.STEP_BYTES_MAX", dice.choice((4_000, 8_000, 8 * limits.MIB)))
         patch.setattr("flowc.worker.UNCONFIRMED_BYTES_MAX", dice.choice((1, 3_000, limits.MIB)))
+        patch.setattr("flowc.worker.user_trace", repr)  # traces of the failures take most time
         yield
 
 
-def simulate(seed: int, total: int, *, fault_share: float = 0.08) -> ServiceWorld:
+def simulate(seed: int, total: int, *, fault_share: float = 0.15) -> ServiceWorld:
     """A world that ran to its end."""
     with tight_limits(seed):
         relays = seed % 4 == 3

@@ -3,7 +3,7 @@ later."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from flowc_dsl import limits
 from flowc_dsl.lower.clauses import once
@@ -15,6 +15,12 @@ from flowc_dsl.syntax import tree as t
 
 Kind = Literal["event", "service", "field", "expect", "enum_member"]
 Refs = list[tuple[Kind, Ref]]
+Form = Literal["", "leads_to", "at_most", "never_with"]
+_FORMS: Final[dict[type[t.Node], Form]] = {
+    t.LeadsTo: "leads_to",
+    t.AtMost: "at_most",
+    t.NeverWith: "never_with",
+}
 
 
 def lower_later(work: Work) -> None:
@@ -47,7 +53,8 @@ def _keep(
 ) -> None:
     text = tree.source.text[item.start : item.end]
     found = tuple((kind, one) for kind, one in refs if one.name)
-    work.later.append(Later(construct, name, tree.span(place), found, text))
+    form = _FORMS.get(type(item.body), "") if isinstance(item, t.Expect) else ""
+    work.later.append(Later(construct, name, tree.span(place), found, text, form))
 
 
 def _expect(work: Work, tree: t.Tree, item: t.Expect, refs: Refs) -> None:

@@ -178,4 +178,3 @@ def not_judged(system: System) -> Iterator[Diagnostic]:
     for construct, places in found.items():
         names = tuple(name for name, _ in places)
         yield NOT_JUDGED.diagnostic(NotJudged(construct, names, places[0][1]))
-

@@ -53,12 +53,8 @@ def over_limit(graph: FlowGraph) -> Iterator[Finding]:
             known = strictest.setdefault(law.measure, law)
             if law.bound < (known.bound or 0):
                 strictest[law.measure] = law
-    if law := strictest.get("fan_out"):
-        yield from _fan_out(graph, law, law.bound or 0)
-    if law := strictest.get("depth"):
-        yield from _depth(graph, law, law.bound or 0)
-    if law := strictest.get("exchange"):
-        yield from _exchange(graph, law, law.bound or 0)
+    for measure, law in strictest.items():
+        yield from _MEASURES[measure](graph, law, law.bound or 0)
 
 
 def _fan_out(graph: FlowGraph, law: Law, bound: int) -> Iterator[Finding]:
@@ -120,6 +116,9 @@ def _exchange(graph: FlowGraph, law: Law, bound: int) -> Iterator[Finding]:
                 (one, other, *names),
                 (one, names[0], other) if there else (other, names[0], one),
             )
+
+
+_MEASURES: Final = {"fan_out": _fan_out, "depth": _depth, "exchange": _exchange}
 
 
 class Forbidden(Record):
@@ -236,10 +235,11 @@ def _walk(
         for node in graph.successors[state[0]]:
             after = (node, state[1] or passes(node))
             if after[1] and node in goals:
-                path, at = [str(node)], (state if state else None)
-                while at is not None:
-                    path.append(str(at[0]))
-                    at = parents[at]
+                path = [str(node)]
+                step: State | None = state
+                while step is not None:
+                    path.append(str(step[0]))
+                    step = parents[step]
                 return tuple(reversed(path)), ()
             if after not in parents:
                 parents[after] = state

@@ -144,20 +144,21 @@ def _texts(service: Service) -> Iterator[tuple[str, Span, str]]:
     if service.run is not None:
         yield service.run.target, service.run.span, "in its command"
     for name, value, span in service.args:
-        for text in _strings(value):
+        for text in strings(value):
             yield text, span, f"in `{name}` of its arguments or environment"
 
 
-def _strings(value: Literal_) -> Iterator[str]:
+def strings(value: Literal_) -> Iterator[str]:
+    """Every string in a value, keys of objects too."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, tuple):
         for item in value:
-            yield from _strings(item)
+            yield from strings(item)
     elif isinstance(value, dict):
         for key, item in value.items():
             yield key
-            yield from _strings(item)
+            yield from strings(item)
 
 
 def _inside(span: Span, text: str, at: int, word: str) -> Span:

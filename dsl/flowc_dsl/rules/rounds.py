@@ -120,17 +120,16 @@ class Amplifies(Record):
         event = self.ring.event
         if self.gain is None:
             message = f"`{event}` can come back any number of times: `{self.many}*` is on its cycle"
-            label, notes = "closes the cycle", ()
+            notes: tuple[str, ...] = ()
         else:
             round_ = self.gain ** (len(self.ring.nodes) // 2)
             message = f"each `{event}` causes {round_:.3g} more on average, round after round"
             steps = ", ".join(f"`{at}` {many:.3g} `{out}`" for at, out, many in self.factors)
-            label = "closes the cycle"
             notes = (f"on average {steps}",)
         return Report(
             message,
             self.ring.emit.ref.span,
-            label,
+            "closes the cycle",
             (Label(self.ring.emit.handler.span, "for each of these"),),
             notes,
             help="let the cycle end more often than it goes on, and say how often with `chance`",

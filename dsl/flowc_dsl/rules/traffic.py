@@ -88,7 +88,7 @@ def exchanges(graph: FlowGraph) -> dict[Pair, tuple[tuple[str, ...], tuple[str, 
                 if one != other:
                     sent.setdefault((one, other), []).append(name)
     found: dict[Pair, tuple[tuple[str, ...], tuple[str, ...]]] = {}
-    for one, other in sent:
+    for (one, other), names in sent.items():
         if (other, one) not in found:
-            found[one, other] = (tuple(sent[one, other]), tuple(sent.get((other, one), ())))
+            found[one, other] = (tuple(names), tuple(sent.get((other, one), ())))
     return found

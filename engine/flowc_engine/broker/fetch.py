@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -170,13 +171,22 @@ class Fetcher:
     def _fetch_at(self, fetch: fx.Fetch, events: frozenset[str]) -> Found:
         batches: list[wire.Delivered] = []
         bodies: list[fx.Body] = []
-        for offset in fetch.at:
-            one = fetch._replace(begin=offset, limit=offset + 1, at=())
-            found, _ = self._look(self._index.find(offset), one, events)
-            for batch, body in zip(found.batches, found.bodies, strict=True):
-                if batch not in batches:
-                    batches.append(batch)
-                    bodies.append(body)
+        wanted, place = deque(fetch.at), Place(0, 0, 0)
+        while wanted:  # one pass: after a restart only the beginnings of segments are known
+            place = max(place, self._index.find(wanted[0]), key=lambda p: (p.segment, p.position))
+            last = [place]
+            for record in self._cold_records(place, last):
+                own = []
+                while wanted and wanted[0] < record.first_offset + record.rows:
+                    own.append(wanted.popleft())
+                for batch, body, behind in _bodies(record):
+                    if batch.event in events and any(batch.first <= o < behind for o in own):
+                        batches.append(batch)
+                        bodies.append(body)
+                if not wanted:
+                    break
+            assert last[0] != place, f"no event {wanted[0]} in what is durable"
+            place = last[0]
         return Found(fetch.limit, batches, bodies)
 
 
@@ -188,6 +198,20 @@ def emitter(entry: rec.AnyEntry) -> str:
     return entry.service
 
 
+def _bodies(record: _Record) -> Iterator[tuple[wire.Delivered, fx.Body, int]]:
+    """The bodies of a record as they are delivered, and what offset is behind each."""
+    first, last = record.first_offset, record.first_offset + record.rows
+    for batch, body in zip(record.batches, record.bodies, strict=True):
+        behind = last if batch.places else first + batch.rows
+        yield (
+            wire.Delivered(batch.event, batch.rows, first, record.source, batch.places),
+            body,
+            behind,
+        )
+        if not batch.places:
+            first = behind
+
+
 def _collect(records: Iterable[_Record], fetch: fx.Fetch, events: frozenset[str]) -> Found:
     batches: list[wire.Delivered] = []
     bodies: list[fx.Body] = []
@@ -196,19 +220,12 @@ def _collect(records: Iterable[_Record], fetch: fx.Fetch, events: frozenset[str]
     for record in records:
         if record.first_offset >= fetch.limit:
             return Found(fetch.limit, batches, bodies)
-        first = record.first_offset
-        last = first + record.rows
-        for batch, body in zip(record.batches, record.bodies, strict=True):
-            behind = last if batch.places else first + batch.rows
-            if batch.event in events and behind > fetch.begin and first < fetch.limit:
-                batches.append(
-                    wire.Delivered(batch.event, batch.rows, first, record.source, batch.places)
-                )
+        for batch, body, behind in _bodies(record):
+            if batch.event in events and behind > fetch.begin and batch.first < fetch.limit:
+                batches.append(batch)
                 bodies.append(body)
                 size += len(body)
-            if not batch.places:
-                first = behind
-        end = max(end, min(last, fetch.limit))
+        end = max(end, min(record.first_offset + record.rows, fetch.limit))
         if size >= fetch.bytes_max or len(batches) >= limits.BATCHES_PER_MESSAGE_MAX:
             break
     return Found(end, batches, bodies)

@@ -13,6 +13,10 @@ import click
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "check": ("flowc_engine.cli.check:command", "Check the guidelines over whole systems."),
+    "baseline": (
+        "flowc_engine.cli.baseline:command",
+        "Let a legacy system's findings be, and allow no new ones.",
+    ),
     "explain": ("flowc_engine.cli.explain:command", "Say what a code means, and what to do."),
     "fmt": ("flowc_engine.cli.fmt:command", "Format .flow files."),
     "graph": ("flowc_engine.cli.graph:command", "Draw the topology."),

@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import asdict, replace
+from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from flowc_dsl.check import Summary
-from flowc_dsl.diagnostics.diagnostic import Diagnostic, Level
-from flowc_dsl.diagnostics.order import in_order
-from flowc_dsl.diagnostics.width import Look
 from flowc_dsl.rules.wording import counted
-from flowc_dsl.source import Source
 from flowc_engine.cli.checking import CheckedProgram, check_path, check_stdin
-from flowc_engine.cli.common import ColorChoice, color_option, fail, look_for, today
+from flowc_engine.cli.common import ColorChoice, ExitCode, color_option, fail, look_for, today
+from flowc_engine.cli.narrowing import Wish, narrow_all
+from flowc_engine.cli.reporting import FORMATS, Checked, Format, write_report
 
-Format = Literal["full", "concise", "json"]
+if TYPE_CHECKING:
+    from flowc_engine.cli.fixing import Fixes
+
+
+def day_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--today`, as the parameter `day`."""
+    return click.option(
+        "--today",
+        "day",
+        type=click.DateTime(["%Y-%m-%d"]),
+        metavar="YYYY-MM-DD",
+        help="Judge the dates of exemptions as of this day.",
+    )(command)
 
 
 @click.command()
@@ -28,21 +37,42 @@ Format = Literal["full", "concise", "json"]
 @click.option(
     "--output-format",
     "output_format",
-    type=click.Choice(["full", "concise", "json"]),
+    type=click.Choice(FORMATS),
     default="full",
     show_default=True,
     help="How findings are written.",
 )
 @click.option(
-    "--today",
-    "day",
-    type=click.DateTime(["%Y-%m-%d"]),
-    metavar="YYYY-MM-DD",
-    help="Judge the dates of exemptions as of this day.",
+    "--select",
+    metavar="CODES",
+    multiple=True,
+    help="Report these codes alone: FLW101, or FLW2 for all that begin so; commas between.",
 )
+@click.option("--ignore", metavar="CODES", multiple=True, help="Report all but these codes.")
+@click.option(
+    "--baseline",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Leave out the findings in FILE, not in flow-baseline.json beside the root.",
+)
+@click.option("--no-baseline", is_flag=True, help="Report what a baseline holds, too.")
+@click.option("--fix", is_flag=True, help="Mend what can be mended safely, then report the rest.")
+@click.option("--unsafe-fixes", is_flag=True, help="With --fix: also edits that are guesses.")
+@click.option("--diff", is_flag=True, help="With --fix: write nothing, show what would change.")
+@day_option
 @color_option
 def command(
-    paths: tuple[str, ...], output_format: Format, day: datetime | None, color: ColorChoice
+    paths: tuple[str, ...],
+    output_format: Format,
+    select: tuple[str, ...],
+    ignore: tuple[str, ...],
+    baseline: Path | None,
+    no_baseline: bool,
+    fix: bool,
+    unsafe_fixes: bool,
+    diff: bool,
+    day: datetime | None,
+    color: ColorChoice,
 ) -> None:
     """Check the guidelines over the systems at PATHS.
 
@@ -50,21 +80,52 @@ def command(
     Examples:
       flowc check
       flowc check shop.flow --output-format json
+      flowc check --select FLW1,FLW2 --ignore FLW203
+      flowc check --fix --diff
+      flowc check --output-format sarif > flowc.sarif
 
     A path is a main file (one with `system NAME`), a folder that is searched for main files, or `-`
     for a main file on standard input. Without paths the current folder is searched.
 
-    Exit codes: 0 clean, 1 errors or warnings, 2 usage or unreadable input, 3 a failure of flowc.
+    Levels of codes are set in flow.toml: under [levels], FLW201 = "error", "warning", "info" or
+    "off". Findings that a baseline holds are counted and not reported; see `flowc baseline --help`.
+
+    Exit codes: 0 clean, 1 errors or warnings (or, with --diff, something to fix), 2 usage or
+    unreadable input, 3 a failure of flowc.
     """
+    _agree(paths, baseline, no_baseline=no_baseline, fix=fix, more=unsafe_fixes or diff)
     as_of = day.date() if day else today()
-    checked = _check_all(paths or (".",), as_of)
-    sources = {path: source for one in checked for path, source in one.report.sources.items()}
-    found = in_order(d for one in checked for d in one.report.diagnostics)
-    _write(checked, found, sources, _summed(checked, found), output_format, color)
-    sys.exit(max(one.exit_code for one in checked))
+    wish = Wish.of(select, ignore, baseline, use_baseline=not no_baseline)
+    programs = check_all(paths or (".",), as_of)
+    if fix:
+        from flowc_engine.cli.fixing import find_fixes, write_fixes
+
+        fixes = find_fixes(programs, wish, as_of, unsafe=unsafe_fixes)
+        if diff:
+            _show_fixes(fixes, programs, color)
+        write_fixes(fixes)
+        _tell(fixes, "fixed")
+        if fixes.changed:
+            programs = check_all(paths or (".",), as_of)
+    checked = Checked.of(narrow_all(programs, wish))
+    write_report(checked, output_format, color)
+    sys.exit(checked.exit_code)
 
 
-def _check_all(paths: tuple[str, ...], as_of: date) -> list[CheckedProgram]:
+def _agree(
+    paths: tuple[str, ...], baseline: Path | None, *, no_baseline: bool, fix: bool, more: bool
+) -> None:
+    """Ends with 2 where options contradict each other."""
+    if baseline and no_baseline:
+        fail("--baseline and --no-baseline exclude each other")
+    if more and not fix:
+        fail("--unsafe-fixes and --diff go with --fix")
+    if fix and "-" in paths:
+        fail("--fix needs files; standard input can't be fixed")
+
+
+def check_all(paths: tuple[str, ...], as_of: date) -> list[CheckedProgram]:
+    """Every system at the paths, once; a folder is searched for main files."""
     checked: dict[str, CheckedProgram] = {}
     for path in paths:
         if path == "-":
@@ -92,66 +153,27 @@ def _main_files(folder: Path) -> tuple[Path, ...]:
     return found.mains
 
 
-def _summed(checked: list[CheckedProgram], found: tuple[Diagnostic, ...]) -> Summary:
-    """Counts of all systems; a diagnostic of a file that two of them import counts once."""
-    levels = [diagnostic.level for diagnostic in found]
-    total = sum((one.report.summary for one in checked), Summary())
-    return replace(
-        total,
-        errors=levels.count(Level.ERROR),
-        warnings=levels.count(Level.WARNING),
-        infos=levels.count(Level.INFO),
-    )
+def _show_fixes(fixes: Fixes, programs: list[CheckedProgram], color: ColorChoice) -> NoReturn:
+    """What would change, as a patch, and the end."""
+    from flowc_engine.cli.common import shown_path
+    from flowc_engine.cli.patch import show_patch
+
+    for path, (old, new) in sorted(fixes.changed.items()):
+        show_patch(shown_path(Path(path)), old.decode(), new.decode(), "fixed", color)
+    _tell(fixes, "would be fixed")
+    gravest = max(one.exit_code for one in programs)
+    if gravest > ExitCode.FINDINGS:
+        sys.exit(gravest)
+    sys.exit(ExitCode.FINDINGS if fixes.changed else ExitCode.CLEAN)
 
 
-def _write(
-    checked: list[CheckedProgram],
-    found: tuple[Diagnostic, ...],
-    sources: dict[str, Source],
-    summary: Summary,
-    output_format: Format,
-    color: ColorChoice,
-) -> None:
-    look = look_for(sys.stdout, color)
-    if output_format == "json":
-        from flowc_dsl.diagnostics.json_format import render_json
-
-        click.echo(render_json(found, sources, asdict(summary)), nl=False)
-        return
-    if output_format == "concise":
-        from flowc_dsl.diagnostics.concise import render_concise
-
-        click.echo(render_concise(found, sources, look), nl=False)
-        click.echo(_closing(checked, summary, look_for(sys.stderr, color)), err=True, color=True)
-        return
-    from flowc_dsl.diagnostics.full import render_full
-
-    click.echo(render_full(found, sources, look), nl=False, color=True)
-    click.echo(_closing(checked, summary, look), color=True)
-
-
-def _closing(checked: list[CheckedProgram], summary: Summary, look: Look) -> str:
-    """The last line: what was looked at, and how it went."""
-    name = checked[0].path if len(checked) == 1 else counted(len(checked), "system")
-    sizes = ", ".join(
-        counted(count, noun)
-        for count, noun in (
-            (summary.services, "service"),
-            (summary.events, "event"),
-            (summary.handlers, "handler"),
-            (summary.edges, "edge"),
-        )
-    )
-    if not summary.errors + summary.warnings:
-        line = f"✓ {name}: {sizes}, no findings"
-        return _paint(look.show(line), "32", look)
-    faults = [(summary.errors, "error"), (summary.warnings, "warning")]
-    counts = ", ".join(counted(count, noun) for count, noun in faults if count)
-    skipped = "; the rules wait until the text is understood"
-    read = [one for one in checked if one.compilation is not None]
-    waits = skipped if any(not one.report.judged for one in read) else ""
-    return _paint(look.show(f"{name}: {sizes}: {counts}{waits}"), "1", look)
-
-
-def _paint(text: str, color: str, look: Look) -> str:
-    return f"\x1b[{color}m{text}\x1b[0m" if look.color else text
+def _tell(fixes: Fixes, what: str) -> None:
+    """On stderr: how much was fixed, and what was not."""
+    look = look_for(sys.stderr)
+    codes = ", ".join(f"{code} {count}" for code, count in sorted(fixes.codes.items()))
+    files = counted(len(fixes.changed), "file")
+    total = counted(fixes.codes.total(), "finding")
+    text = f"{total} in {files} {what} ({codes})" if codes else f"nothing {what}"
+    click.echo(text, err=True)
+    for path, why in sorted(fixes.refused.items()):
+        click.echo(f"note: {look.show(path)} is left: {why}", err=True)

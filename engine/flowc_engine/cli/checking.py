@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -26,13 +26,15 @@ STDIN = "<stdin>"
 
 @dataclass(frozen=True, slots=True)
 class CheckedProgram:
-    """`report` names paths as seen from the current folder; `compilation` as seen from the root."""
+    """`report` names paths as seen from the current folder; `compilation` and
+    `at_root`, which is the same report, as seen from the root."""
 
     path: str
     report: Report
     exit_code: ExitCode
     program: LoadedProgram | None = None
     compilation: Compilation | None = None
+    at_root: Report | None = None
 
     @property
     def plan(self) -> Plan:
@@ -40,6 +42,14 @@ class CheckedProgram:
         assert self.compilation is not None
         assert not self.report.has_errors
         return self.compilation.plan()
+
+    def narrowed(self, diagnostics: Iterable[Diagnostic], baselined: int) -> CheckedProgram:
+        """The same program with these diagnostics alone, whose paths are as seen from the root."""
+        assert self.program is not None
+        assert self.at_root is not None
+        at_root = self.at_root.narrowed(diagnostics, baselined)
+        report = _rebased(at_root, _seen_from_here(self.program.root))
+        return replace(self, report=report, exit_code=_exit_code(report), at_root=at_root)
 
 
 def check_path(path: Path, today: date) -> CheckedProgram:
@@ -63,7 +73,8 @@ def _check(shown: str, load: Callable[[], LoadedProgram], today: date) -> Checke
         return _unreadable(shown, error)
     checked = check_texts(program.files, program.main, today, shown)
     seen = _seen_from_here(program.root)
-    return replace(checked, program=program, report=_rebased(checked.report, seen))
+    report = _rebased(checked.report, seen)
+    return replace(checked, program=program, report=report, at_root=checked.report)
 
 
 def check_texts(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import unified_diff
 from enum import Enum
 from errno import EINVAL
 from pathlib import Path
@@ -166,32 +165,12 @@ def _show_faults(source: Source, faults: Sequence[Fault], mode: Mode) -> None:
 
 def _show(path: str, old: bytes, new: bytes, mode: Mode) -> None:
     """A file that would change: its name, or how."""
-    look = look_for(sys.stdout, mode.color)
     if not mode.diff:
-        click.echo(look.show(path))
+        click.echo(look_for(sys.stdout, mode.color).show(path))
         return
-    for line in _diff(path, old.decode(), new.decode()):
-        bare = line.removesuffix("\n")
-        if sys.stdout.isatty():
-            bare = look.show(bare)
-        colour = {"+": "32", "-": "31", "@": "36"}.get(line[0]) if look.color else None
-        painted = f"\x1b[{colour}m{bare}\x1b[0m" if colour else bare
-        sys.stdout.buffer.write(f"{painted}\n".encode())  # a patch, byte for byte
-    sys.stdout.flush()
+    from flowc_engine.cli.patch import show_patch
 
-
-def _diff(path: str, old: str, new: str) -> Iterator[str]:
-    for line in unified_diff(_lines(old), _lines(new), f"{path} (now)", f"{path} (formatted)"):
-        yield line
-        if not line.endswith("\n"):
-            yield "\\ No newline at end of file"
-
-
-def _lines(text: str) -> list[str]:
-    """The lines with their ends; only a newline ends a line."""
-    lines = [f"{line}\n" for line in text.split("\n")]
-    last = lines.pop().removesuffix("\n")
-    return [*lines, last] if last else lines
+    show_patch(path, old.decode(), new.decode(), "formatted", mode.color)
 
 
 def _wrong(message: str, mode: Mode) -> Outcome:

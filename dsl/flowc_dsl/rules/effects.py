@@ -1,0 +1,191 @@
+"""206, 503, 506 and 507: what happens outside, and what becomes of events that fail."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from flowc_dsl.diagnostics.diagnostic import Label, Level
+from flowc_dsl.graph import EventNode, FlowGraph, HandlerNode, Node
+from flowc_dsl.model import Handler, Later, Service
+from flowc_dsl.record import Record
+from flowc_dsl.rules.ownership import strings
+from flowc_dsl.rules.registry import Finding, Report, rule
+from flowc_dsl.source import Span
+
+_ADDRESS: Final = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+
+
+class Unwatched(Record):
+    service: Service
+    handler: Handler
+    node: HandlerNode
+
+    def report(self) -> Report:
+        service = self.service.name
+        retry = self.handler.retry
+        return Report(
+            f"service `{service}` parks events of `{self.node}`, and nobody is named who watches",
+            (retry.span if retry else None) or self.handler.span,
+            "parked, and then?",
+            help=f'name who drains them: `service {service} owner "…"`, or exempt it with how',
+            subjects=(service, *(ref.name for ref in self.handler.triggers)),
+            witness=(self.handler.triggers[0].name, str(self.node), "parked"),
+        )
+
+
+@rule("FLW206", "parked-unwatched", Level.WARNING, "parked events nobody watches")
+def parked_unwatched(graph: FlowGraph) -> Iterator[Finding]:
+    """Where a handler says what it does with events that keep failing; one finding a service."""
+    done: set[str] = set()
+    for node, (service, handler) in graph.handlers.items():
+        retry = handler.retry
+        if retry is None or retry.then != "park" or not handler.triggers:
+            continue
+        if service.owner is None and service.name not in done:
+            done.add(service.name)
+            yield Unwatched(service, handler, node)
+
+
+class NotIdempotent(Record):
+    service: Service
+    handler: Handler
+    node: HandlerNode
+    why: str
+    place: Span
+
+    def report(self) -> Report:
+        return Report(
+            f"handler `{self.node}` acts outside, and is not `idempotent`",
+            self.handler.span,
+            "a crash before its ack makes it act twice",
+            (Label(self.place, self.why),),
+            help="make it so that twice is once, and say so: `idempotent by FIELD`",
+            subjects=(self.service.name, *(ref.name for ref in self.handler.triggers)),
+            witness=(str(self.node), "effect", "crash before ack", str(self.node), "effect again"),
+        )
+
+
+@rule("FLW503", "not-idempotent", Level.WARNING, "a handler acts outside, and is not idempotent")
+def not_idempotent(graph: FlowGraph) -> Iterator[Finding]:
+    """It acts outside if it says `replay skip`, or if its service is given an address."""
+    for node, (service, handler) in graph.handlers.items():
+        if handler.idempotent or handler.replay == "safe" or not handler.triggers:
+            continue
+        address = _address(service)
+        if handler.replay == "skip":
+            yield NotIdempotent(service, handler, node, "says `replay skip`", handler.span)
+        elif address is not None:
+            yield NotIdempotent(service, handler, node, "an address outside", address)
+
+
+class ReplayUnsaid(Record):
+    service: Service
+    handler: Handler
+    node: HandlerNode
+    address: Span
+
+    def report(self) -> Report:
+        return Report(
+            f"handler `{self.node}` acts outside, and does not say what a replay does",
+            self.handler.span,
+            "is called again when memory is rebuilt",
+            (Label(self.address, "an address outside"),),
+            help="say `replay skip`, or `replay safe` if acting again does no harm",
+            subjects=(self.service.name, *(ref.name for ref in self.handler.triggers)),
+            witness=("replay", str(self.node), "effect"),
+        )
+
+
+@rule("FLW507", "replay-unsaid", Level.WARNING, "an external effect without `replay skip|safe`")
+def replay_unsaid(graph: FlowGraph) -> Iterator[Finding]:
+    """A `stateless` service has no memory to rebuild, so nothing is replayed to it."""
+    for node, (service, handler) in graph.handlers.items():
+        if service.stateless or handler.replay is not None or not handler.triggers:
+            continue
+        address = _address(service)
+        if address is not None:
+            yield ReplayUnsaid(service, handler, node, address)
+
+
+def _address(service: Service) -> Span | None:
+    """Where a service that has code is given an address, as `https://…`."""
+    if service.run is None or service.run.kind == "mock":
+        return None
+    for _, value, span in service.args:
+        if any(_ADDRESS.match(text) for text in strings(value)):
+            return span
+    return None
+
+
+class Lossy(Record):
+    node: HandlerNode
+    handler: Handler
+    event: str
+    how: str
+    at: Span
+    expect: Later
+    path: tuple[str, ...]
+
+    def report(self) -> Report:
+        return Report(
+            f"expectation `{self.expect.name}` needs every `{self.event}`, and `{self.node}` "
+            f"{self.how}",
+            self.at,
+            "may lose events",
+            (Label(self.expect.span, "needs them"),),
+            help="deliver all of them and park what fails, or drop the expectation",
+            subjects=(self.node.service, self.event, self.expect.name),
+            witness=self.path,
+        )
+
+
+@rule("FLW506", "lossy-needed", Level.WARNING, "lossy delivery of an event that an expect needs")
+def lossy_needed(graph: FlowGraph) -> Iterator[Finding]:
+    """A handler that may lose events, on a path by which `A leads to B` has to come true."""
+    lossy = {node: how for node, (_, h) in graph.handlers.items() if (how := _how_lossy(h))}
+    if not lossy:
+        return
+    found: set[HandlerNode] = set()
+    for later in graph.system.later:
+        names = [ref.name for kind, ref in later.refs if kind == "event"]
+        if later.construct != "expect" or later.form != "leads_to" or len(names) < 2:
+            continue
+        ends = [EventNode(name) for name in names[1:]]
+        ahead = _closure([EventNode(names[0])], graph, forward=True)
+        behind = _closure(ends, graph, forward=False)
+        for node, how in lossy.items():
+            if node in ahead and node in behind and node not in found:
+                found.add(node)
+                yield _lossy(graph, node, how, later, EventNode(names[0]), ends)
+
+
+def _lossy(
+    graph: FlowGraph, node: HandlerNode, how: str, later: Later, start: Node, ends: list[EventNode]
+) -> Lossy:
+    handler = graph.handlers[node][1]
+    there = graph.shortest_path(start, node)
+    on = next(filter(None, (graph.shortest_path(node, end) for end in ends)))
+    at = handler.retry.span if handler.retry and how.startswith("drops") else None
+    path = tuple(str(step) for step in (*there, *on[1:]))
+    return Lossy(node, handler, str(there[-2]), how, at or handler.span, later, path)
+
+
+def _how_lossy(handler: Handler) -> str:
+    if handler.retry is not None and handler.retry.then == "drop":
+        return "drops what keeps failing"
+    return "takes the latest alone" if handler.delivery == "latest" else ""
+
+
+def _closure(start: Iterable[Node], graph: FlowGraph, *, forward: bool) -> set[Node]:
+    neighbours = graph.successors if forward else graph.predecessors
+    seen: set[Node] = set(start)
+    queue = deque(seen)
+    while queue:
+        for node in neighbours.get(queue.popleft(), ()):
+            if node not in seen:
+                seen.add(node)
+                queue.append(node)
+    return seen

@@ -1,0 +1,60 @@
+"""Services and broker under faults of everything, by seed: the code that ships on both sides (spec:
+4.3, 4.4, 4.7, 4.8, 4.9, 4.14, 4.15, 7.6)."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from support.services import FAULTS, Verdict, judge, simulate
+
+QUICK, SLOW = range(30), range(1_000, 2_000)
+EVENTS, EVENTS_SLOW = 30, 60
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    logging.disable(logging.CRITICAL)  # of the failures that the handlers have
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def test_without_faults() -> None:
+    world = simulate(0, 120, fault_share=0.0)
+    verdict = judge(world)
+    assert verdict == Verdict(verdict.events)
+    assert not world.ended, "nobody was fenced or refused"
+
+
+@pytest.mark.parametrize("seed", QUICK)
+def test_seed(seed: int) -> None:
+    verdict = judge(simulate(seed, EVENTS))
+    assert verdict == Verdict(verdict.events)
+
+
+def test_a_seed_decides_all() -> None:
+    def trace(seed: int) -> list[object]:
+        world = simulate(seed, EVENTS)
+        return [world.disk.entries, world.faults, world.ended, world.now_ms]
+
+    assert trace(5) == trace(5)
+    assert trace(5) != trace(6)
+
+
+@pytest.mark.slow
+def test_a_thousand_seeds() -> None:
+    faults: Counter[str] = Counter()
+    ended: Counter[str] = Counter()
+    for seed in SLOW:
+        world = simulate(seed, EVENTS_SLOW)
+        verdict = judge(world)
+        assert verdict == Verdict(verdict.events), seed
+        faults += world.faults
+        ended += world.ended
+    print(f"{len(SLOW)} seeds: {dict(faults)}, processes that ended: {dict(ended)}")
+    assert all(faults[kind] > 1_000 for kind in FAULTS)
+    assert faults["relay"] > 50
+    assert ended["MemoryLostError"] > 0
