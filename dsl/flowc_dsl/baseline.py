@@ -136,14 +136,15 @@ def grown(source: Source, earlier: Iterable[Entry]) -> tuple[Diagnostic, ...]:
 def gone_entries(gone: Sequence[Entry], source: Source, command: str) -> Diagnostic:
     """One info for all entries that no longer occur; `command` takes them out."""
     first = gone[0]
-    others = f", and {len(gone) - 1} more" if len(gone) > 1 else ""
-    noun = "finding that no longer occurs" if len(gone) == 1 else "findings that no longer occur"
+    others = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
+    what = "finding that no longer occurs" if len(gone) == 1 else "findings that no longer occur"
     return Diagnostic(
         code=MATCHES_NOTHING.code,
         level=Level.INFO,
-        message=f"the baseline holds {len(gone)} {noun}: {first.code} in `{first.path}`{others}",
+        message=f"the baseline holds {len(gone)} {what}, which `{command}` takes out: "
+        f"{first.code} in `{first.path}`{others}",
         primary=Label(_span_of(first, source), "no such finding any more"),
-        help=f"run `{command}`, which takes them out",
+        help=f"run `{command}`",
         subjects=(source.path,),
     )
 

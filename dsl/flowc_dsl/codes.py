@@ -70,6 +70,10 @@ def _hint(code: str) -> str:
     from difflib import get_close_matches  # noqa: PLC0415  # lazy: needed for faults alone
 
     codes = sorted(known_codes())
-    swapped = [known for known in codes if sorted(known) == sorted(code)]  # a common slip
-    near = swapped or get_close_matches(code, codes, n=1)
+    family = [known for known in codes if known[:4] == code[:4]]
+    near = (
+        [known for known in family if sorted(known) == sorted(code)]  # a common slip
+        or get_close_matches(code, family, n=1)
+        or get_close_matches(code, codes, n=1)
+    )
     return f"; did you mean `{near[0]}`?" if near else "; `flowc explain` lists all codes"

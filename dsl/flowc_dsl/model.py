@@ -121,6 +121,7 @@ class Retry:
     backoff_max_ms: int
     then: Literal["park", "drop", "halt"] = "park"
     span: Span | None = None
+    says_then: bool = False  # whether `then` is written
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,9 @@ def parse_json(text: str) -> Any:
         return json.loads(text, parse_float=Decimal, parse_constant=refuse)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
-        raise CodecError("", f"not JSON: {error.msg.lower()} at {place}") from None
+        raise CodecError(
+            "", f"not JSON: {error.msg.lower().removesuffix(' at')} at {place}"
+        ) from None
     except RecursionError:
         raise CodecError("", "not JSON that we take: nested too deeply") from None
     except ValueError as error:  # more digits than Python converts

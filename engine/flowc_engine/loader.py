@@ -79,7 +79,7 @@ def find_root(path: Path) -> Path:
 def load(path: Path) -> LoadedProgram:
     """Reads the file at `path` and all that it imports. Raises `LoadError`."""
     path = Path(os.path.normpath(path.absolute()))
-    return _with_imports(path, _read(path))
+    return _with_imports(path, read_file(path))
 
 
 def load_text(text: bytes, path: Path) -> LoadedProgram:
@@ -124,11 +124,14 @@ def _read_import(root: Path, name: str) -> bytes | None:
         raise UnreadableError(path, _reason(error), error.errno or errno.EIO) from None
     if not real.is_relative_to(os.path.realpath(root)):
         raise OutsideRootError(path, "a symbolic link leaves the project's folder", errno.EXDEV)
-    return _read(path)
+    return read_file(path)
 
 
-def _read(path: Path) -> bytes:
-    """At most the size limit is read, whatever the size is said to be."""
+def read_file(path: Path) -> bytes:
+    """A regular file's bytes. At most the size limit is read, whatever the size is said to be.
+
+    Raises `LoadError`.
+    """
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):

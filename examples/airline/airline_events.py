@@ -180,6 +180,8 @@ class HourRated(flowc.Event, frozen=True, gc=False):
 
 
 class NoticeSent(flowc.Event, frozen=True, gc=False):
+    """Somebody was told something."""
+
     about: str
     audience: Audience
     text: str

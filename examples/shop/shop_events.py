@@ -40,6 +40,8 @@ class CheckoutSubmitted(flowc.Event, frozen=True, gc=False, kw_only=True):
 
 
 class OrderCancelled(flowc.Event, frozen=True, gc=False):
+    """The customer gets nothing, and pays nothing."""
+
     order_id: _uuid.UUID
     reason: Reason
 

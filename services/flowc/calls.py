@@ -35,7 +35,7 @@ class Failed(NamedTuple):
     """Row `row` failed; all before it are through."""
 
     row: int
-    error: Exception
+    error: BaseException
 
 
 class Call(Protocol):
@@ -100,7 +100,7 @@ class EventCall:
                     emitted += several
                     causes += [i] * len(several)
                 i += 1
-        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's code may raise anything
             failed = Failed(i, error)
         deliver(outbox, contract, rows, emitted, causes)
         return failed
@@ -147,7 +147,7 @@ class AsyncCall:
                 emitted += several
                 causes += [i] * len(several)
                 i += 1
-        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's code may raise anything
             failed = Failed(i, error)
         deliver(outbox, contract, rows, emitted, causes)
         return failed
@@ -173,7 +173,7 @@ class BatchCall:
         """See `Call`."""
         try:
             found = self._results(rows, attempt, replaying=replaying)
-        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's code may raise anything
             return Failed(0, error)
         for item in found:
             outbox.add_batch(item)

@@ -104,13 +104,25 @@ def _import(name: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
-            where = sys.path[0] if sys.path else "the path"
-            raise CodeError(f"there is no module {name} in {where}") from None
+            raise CodeError(_no_module(name)) from None
         raise CodeError(f"importing {name} raised {user_trace(error)}") from error
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
         raise CodeError(f"importing {name} raised {user_trace(error)}") from error
+
+
+def _no_module(name: str) -> str:
+    """It may well be there, in a folder whose name another module has taken."""
+    where = sys.path[0] if sys.path else "the path"
+    first = name.partition(".")[0]
+    taken = sys.modules.get(first)
+    if taken is not None and first != name and (Path(where) / first).is_dir():
+        return (
+            f"there is no module {name}: {first} is {_file(taken)}, not the folder in {where}; "
+            "give the folder another name"
+        )
+    return f"there is no module {name} in {where}"
 
 
 def load_module(name: str) -> Any:

@@ -92,7 +92,7 @@ def _serve(classes: Classes, args: argparse.Namespace, prog: str) -> Exit:
         if isinstance(error, ContractError | CodeError):
             publisher.settle(SETTLE_S_MAX)  # what came before it is sound
         raise
-    except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's code may raise anything
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         publisher.settle(SETTLE_S_MAX)
         return failed(prog, error)

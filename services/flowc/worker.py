@@ -39,7 +39,8 @@ Send = Callable[[wire.Message, Sequence[memoryview]], None]
 
 
 class MemoryLostError(Exception):
-    """The replay was cut short: only a process with an empty memory can begin it again."""
+    """Only a process with an empty memory can go on: the replay was cut short, or the epochs say
+    that another process may have had the slot meanwhile, and have handled what this one did not."""
 
 
 @dataclass(slots=True)
@@ -114,9 +115,10 @@ class Worker:
             if self._assign.epoch == assign.epoch and self._resume is not None:
                 self._send(self._resume, ())  # the broker has not seen it yet
             return
-        if self._replaying_to is not None:
-            raise MemoryLostError
         fresh = self._draft.begin < 0
+        replaced = not fresh and self._assign is not None and assign.epoch > self._assign.epoch + 1
+        if self._replaying_to is not None or replaced:
+            raise MemoryLostError
         self._queue.clear()  # it will be delivered again
         if not fresh:
             self._flush(send=False)
@@ -445,13 +447,13 @@ class Worker:
     def _names(self, event: str) -> str:
         return ", ".join(h.function.name for h in self._handlers[event])
 
-    def _complain(self, event: str, offset: int, attempt: int, error: Exception) -> None:
+    def _complain(self, event: str, offset: int, attempt: int, error: BaseException) -> None:
         self._log.warning(
             "%s failed on %s at offset %d, attempt %d: %s",
             self._names(event), event, offset, attempt, user_trace(error),
         )  # fmt: skip
 
-    def _parked(self, offset: int, event: str, error: Exception, attempts: int) -> wire.Parked:
+    def _parked(self, offset: int, event: str, error: BaseException, attempts: int) -> wire.Parked:
         text = user_trace(error)[: limits.ERROR_TEXT_CHARS_MAX]
         now_us = self._clock.now_us()
         return wire.Parked(offset, event, self._names(event), text, attempts, now_us)

@@ -63,6 +63,7 @@ def test_json_has_the_promised_shape(here):
         "errors": 1,
         "warnings": 0,
         "infos": 0,
+        "baselined": 0,
     }
     (found,) = document["diagnostics"]
     assert (found["code"], found["level"], found["path"]) == ("FLW202", "error", "shop.flow")
@@ -79,6 +80,32 @@ def test_concise_is_one_line_each_on_stdout_and_prose_on_stderr(here):
     assert done.stdout.startswith("shop.flow:2:7: error[FLW202] ")
     assert done.stdout.count("\n") == 1
     assert "1 error" in done.stderr
+
+
+TASTE = """system Shop
+external event Cart key id { id: uuid }
+event Feed key id { id: uuid }
+event Need key id { id: uuid }
+exported event Told key id { id: uuid }
+service Orders { on Cart -> Feed, Need, Told }
+service Ledger { on Feed | Need }
+"""
+
+
+@pytest.mark.parametrize("style", ["full", "concise"])
+def test_infos_take_one_line_a_code_and_change_no_exit_code(here, style):
+    write(here / "shop.flow", TASTE)
+    done = flowc("check", "shop.flow", "--output-format", style)
+    assert done.exit_code == 0
+    lines = [line for line in done.stdout.splitlines() if "info[" in line]
+    assert [line.partition(" ")[2] for line in lines] == [
+        "info[FLW601] the name of event `Feed` does not say what has happened, and 1 more (--info)",
+        "info[FLW606] exported event `Told` has no doc",
+    ]
+    all_ = flowc("check", "shop.flow", "--output-format", style, "--info").stdout
+    assert all_.count("info[FLW601]") == 2
+    document = json.loads(flowc("check", "shop.flow", "--output-format", "json").stdout)
+    assert len(document["diagnostics"]) == document["summary"]["infos"] == 3
 
 
 def test_without_paths_the_folder_is_searched_for_main_files(here):
@@ -135,6 +162,36 @@ def test_an_unreadable_file_is_two_with_its_path(here):
     (found,) = json.loads(done.stdout)["diagnostics"]
     assert (found["code"], found["path"]) == ("FLW008", "shop.flow")
     assert flowc("check").exit_code == 2
+
+
+def test_a_pipe_in_a_folder_is_not_waited_for(here):
+    write(here / "shop.flow", CLEAN)
+    os.mkfifo(here / "pipe.flow")
+    done = flowc("check", ".")
+    assert done.exit_code == 2
+    assert "pipe.flow`: it is no regular file" in done.stdout
+
+
+def test_a_file_that_is_too_large_is_two_and_says_what_to_do(here):
+    write(here / "large.flow", CLEAN + "// \n" * 300_000)
+    done = flowc("check", "large.flow", "--output-format", "concise")
+    assert done.exit_code == 2
+    assert "FLW005" in done.stdout
+
+
+def test_an_output_that_is_full_is_three_in_one_line(here):
+    write(here / "shop.flow", WARNS)
+    with Path("/dev/full").open("w") as full:
+        for args in (["check", "shop.flow"], ["--version"]):
+            done = subprocess.run(
+                [sys.executable, "-c", "from flowc_engine.cli import main; main()", *args],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=30,
+                check=False,
+            )
+            assert (done.returncode, done.stderr) == (3, "error: stdout: No space left on device\n")
 
 
 def test_a_fault_of_ours_is_a_diagnostic_and_three(here, monkeypatch):

@@ -137,3 +137,27 @@ def test_a_broker_that_restarts_amid_what_is_below_a_floor_doubles_no_memory(mad
     local.start_broker()
     local.run()
     assert sorted(seen) == list(range(60)), "each once, by one of them"
+
+
+def test_a_process_that_was_replaced_for_a_while_does_not_go_on(made):
+    """It took the other's cursor for its own: outputs were doubled (seed 1321), and its memory
+    lacked what the other had handled (seed 15)."""
+
+    def handler(e):
+        return local.classes.event("X")(k=e.k, n=e.n)
+
+    local = Local(plan(), S={"A": handler, "B": handler})
+    made.append(local)
+    first = local.start("S")
+    local.publish_mixed(*inputs(local, "A" * 10))
+    local.run(lambda: first.settled and local.core.durable_offset == 20)
+    (peer,) = local.workers
+    del local.workers[peer]  # nothing is heard of it
+    second = local.start("S")
+    local.run()
+    local.kill(second)
+    local.workers[peer] = first
+    local._hello(peer, first)
+    local.run()
+    assert first not in local.workers.values(), "another image has begun in its place"
+    assert [e.n for e in local.events("X")] == list(range(10))

@@ -116,6 +116,10 @@ def test_sql_that_fails_says_why_and_exits_1(flowc, sql, said):
     assert "Traceback" not in result.output
 
 
+def test_sql_that_is_no_text_is_told(flowc):
+    assert "the SQL is not UTF-8 at byte 8" in flowc("log", "SELECT '\udcff'", exit_code=2).stderr
+
+
 def test_trace_draws_the_tree(flowc):
     lines = flowc("trace", "2").stdout.splitlines()
     assert lines[0].startswith("Placed #0  key a  from shop  +0.0 ms")

@@ -37,8 +37,11 @@ def test_no_document_is_of_a_code_that_is_only_planned():
 @pytest.mark.parametrize("code", owned())
 def test_the_example_fires_and_the_alternative_does_not(code):
     example, instead = (
-        [found.code for found in check_text(text).diagnostics if found.level != "info"
-         or found.code == code]  # what is a matter of taste is not every document's matter
+        [
+            found.code
+            for found in check_text(text).diagnostics
+            if found.level != "info" or found.code == code
+        ]  # what is a matter of taste is not every document's matter
         for text in (block(code, "Example"), block(code, "Use instead"))
     )
     also = {"FLW302": ["FLW301"], "FLW305": ["FLW301"], "FLW901": ["FLW201"]}.get(code, [])

@@ -50,7 +50,10 @@ CASES = {
         event Late key id { id: uuid }
         event Done key id { id: uuid }
         service A { on In -> Done }
-        service B { after 5s of In unless Done -> Late  on Late }
+        service B {
+          on Late
+          after 5s of In unless Done -> Late                      // FLW309
+        }
     """,
     "exported counts as a reader and only that": """
         exported event Out key id { id: uuid }                    // FLW202
@@ -81,7 +84,7 @@ CASES = {
         event Z key id { id: uuid }
         service A { on In }
         service B {
-          on X | Z -> Y                                           // FLW301
+          on X | Z -> Y                                           // FLW301 FLW305
         }
         service C { on Y -> Z }
     """,
@@ -104,7 +107,7 @@ CASES = {
           on Z -> Y                                               // FLW301
           every 5s -> Y
         }
-        service C { on Y -> Z }
+        service C { on Y -> Z? }
     """,
     "a self-trigger by an alternative is a cycle alone": """
         event X key id { id: uuid }
@@ -130,7 +133,7 @@ CASES = {
         event X key id { id: uuid }
         service A {
           on In -> X
-          after 5s of X unless In -> X                            // FLW301
+          after 5s of X unless In -> X                            // FLW301 FLW309
         }
     """,
     "ordered by looks at each trigger": """
@@ -216,6 +219,20 @@ CASES = {
         service A { on In }
         rules { allow FLW804 on A because "drained by hand" }
     """,
+    "a law with a name that is nothing is not judged, nor a limit of nothing": """
+        service A { on In }
+        rules {
+          require In reaches A via Nothing                        // FLW207
+          limit depht 0                                           // FLW031
+        }
+    """,
+    "an exemption of a law": """
+        service A { on In }
+        rules {
+          forbid In reaches A
+          allow FLW308 on A because "for now"
+        }
+    """,
     "one finding for an exemption that is reasonless and useless": """
         service A { on In }
         rules {
@@ -270,7 +287,7 @@ def test_a_cycle_in_an_exempted_knot_is_still_seen():
         event C key id { id: uuid }
         service One { on In | B | C -> A }
         service Two { on A -> B? }
-        service Three { on A -> C? }
+        service Three { on A -> C chance 10% }
         rules { allow FLW301 on B because "a dialogue" }
     """
     )

@@ -8,6 +8,7 @@ from flowc_engine import limits
 from flowc_engine.bus import wire
 from flowc_engine.supervisor import core as sc
 from flowc_engine.supervisor.children import BROKER, LOG, WARM, Child, Exit, Kind, Life
+from flowc_engine.supervisor.idle import is_calm
 from flowc_engine.supervisor.restarts import Restarts
 
 PAY, SHIP = Child(Kind.HOST, "Pay"), Child(Kind.HOST, "Ship")
@@ -132,6 +133,17 @@ def test_ends_when_sources_are_done_and_nothing_lags() -> None:
     assert world.drains == 1
     world.leave()
     assert world.code == 0
+
+
+def test_a_source_that_failed_is_not_waited_for_though_the_broker_has_not_missed_it() -> None:
+    world = World()
+    world.look()
+    world.exit(FEED, Exit(10, hopeless=True))
+    assert world.core.children[FEED].life is Life.FAILED
+    feed = wire.SourceStatus(FEED.name, True, 1, False)
+    slots = [wire.SlotStatus(c.name, c.slot, True, True, 0, 0, 0, 0, 0, 0) for c in (PAY, SHIP)]
+    status = wire.Status(1, 0, 1, False, False, slots, [feed], 0, 0)
+    assert is_calm(status, world.core.children)
 
 
 def test_stays_up_without_until_idle() -> None:

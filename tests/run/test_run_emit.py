@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+import psutil
 import pytest
 from click.testing import CliRunner
 
 from flowc_engine.cli.emit import command
-from flowc_engine.emitting import EmitError, make_parts
+from flowc_engine.emitting import EmitError, Publisher, make_parts
 from support.plans import pipeline
-from support.tiny import Tiny
+from support.tiny import Tiny, until
 
 GOOD = '{"k": "a", "n": 1}'
 
@@ -45,6 +46,8 @@ def test_refuses_what_does_not_fit(project: Tiny, event: str, text: str, message
         (f'{GOOD}\n\n{{"k": 1, "n": 1}}\n'.encode(), "Placed: line 3: k: expected string, got 1"),
         (f"{GOOD}\n{{\n".encode(), "Placed: line 2: not JSON: "),
         (b'{"k": "\xff"}', "stdin: not UTF-8 at byte 7"),
+        (b'{"k": "a', "not JSON: unterminated string starting at line 1, column 7"),
+        (b"\n", "no events were given"),
     ],
 )
 def test_refuses_what_does_not_fit_on_stdin(project: Tiny, stdin: bytes, message: str) -> None:
@@ -61,3 +64,16 @@ def test_large_events_travel_in_several_messages_and_too_large_ones_not_at_all()
     assert len(parts) > 2
     with pytest.raises(EmitError, match="event 1 is 1,2"):
         make_parts(pipeline(), "Placed", [{"k": "x" * 1_200_000, "n": 0}])
+
+
+def test_a_broker_that_dies_meanwhile_is_named(project: Tiny, monkeypatch) -> None:
+    def deliver(_publisher: Publisher, _endpoint: str, _timeout_ms: int) -> bool:
+        (broker,) = psutil.Process().children()
+        broker.kill()
+        until("the broker is dead", lambda: broker.status() == psutil.STATUS_ZOMBIE)
+        return False
+
+    monkeypatch.setattr(Publisher, "deliver", deliver)
+    done = CliRunner().invoke(command, ["main.flow", "Placed", GOOD])
+    assert done.exit_code == 3
+    assert done.stderr == "error: the broker ended: killed by SIGKILL\n"

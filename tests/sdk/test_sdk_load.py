@@ -74,6 +74,16 @@ def test_what_keeps_a_service_from_starting_is_named(write, code, target, words)
     assert "flowc/load.py" not in str(caught.value)
 
 
+def test_a_folder_whose_name_is_taken_is_told_from_one_that_is_missing(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "json").mkdir()
+    (tmp_path / "json" / "orders.py").write_text("def on_order_placed(e): ...")
+    with pytest.raises(
+        CodeError, match=r"json is .*json/__init__\.py, not the folder in .*another"
+    ):
+        load_handlers(service("json.orders"))
+
+
 def test_functions_are_found_by_trigger_or_by_name(write):
     write("ld_ok", """
         import flowc

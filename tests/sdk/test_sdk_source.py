@@ -49,6 +49,10 @@ SOURCES = """
     def raises():
         yield Placed(k="k", n=1)
         raise OSError("the file is gone")
+
+    def leaves():
+        yield Placed(k="k", n=1)
+        raise SystemExit(0)
 """
 
 
@@ -92,6 +96,7 @@ def test_sources_of_every_kind(tmp_path):
         ("undeclared", "{}", Exit.CODE, "source gen emitted Paid, which is not declared external"),
         ("misfit", "{}", Exit.CODE, "source gen, event 1: Placed.n is int, got str"),
         ("raises", "{}", Exit.CRASHED, "OSError: the file is gone"),
+        ("leaves", "{}", Exit.CRASHED, "SystemExit: 0"),
         ("numbers", '{"number": 1}', Exit.CODE, "gen:numbers can't be called with"),
         ("number", "{}", Exit.CODE, "has no number; did you mean numbers?"),
     ],
@@ -101,7 +106,7 @@ def test_how_a_source_fails(tmp_path, function, args, code, words):
         project.start_source("gen", f"gen:{function}", "--args", args)
         assert project.wait_exit("gen") == code
         assert words in project.log("gen")
-        sound = [1] if function in ("undeclared", "misfit", "raises") else []
+        sound = [1] if function in ("undeclared", "misfit", "raises", "leaves") else []
         assert numbers(project) == sound, "what came before is not lost"
         project.processes.clear()
 

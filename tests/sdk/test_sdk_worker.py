@@ -207,6 +207,20 @@ def test_a_handler_that_raises_is_tried_again_and_the_rest_goes_on(system):
     assert not local.parked()
 
 
+def test_a_handler_that_leaves_the_process_fails_as_any_other(system):
+    def handler(e):
+        if e.n == 1:
+            raise SystemExit(3)
+        return emit(local, "X", e.n)
+
+    local = system(plan("X"), handler)
+    local.publish_batch(a(local, 0, 1, 2))
+    local.run()
+    assert [e.n for e in local.events("X")] == [0, 2]
+    (parked,) = local.parked()
+    assert parked.error.startswith("SystemExit: 3")
+
+
 def test_after_its_retries_an_event_is_parked_and_its_key_goes_on(system):
     seen = []
 

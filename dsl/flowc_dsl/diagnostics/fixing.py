@@ -13,7 +13,7 @@ Applicability = Literal["safe", "unsafe", "display"]
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """`texts` are the changed ones alone, by path; `fixed` the diagnostics whose edits they have."""
+    """`texts`: the changed ones alone, by path; `fixed`: the diagnostics whose edits they have."""
 
     texts: Mapping[str, str]
     fixed: tuple[Diagnostic, ...]

@@ -85,7 +85,7 @@ def _result(
 
 def _fingerprint(found: Diagnostic, seen: Counter[str]) -> str:
     """The same while lines move; findings that say the same of one file are numbered."""
-    text = "\0".join((found.code, found.primary.span.path, found.message))
+    text = f"{found.code}\0{found.primary.span.path}\0{found.message}"
     digest = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
     seen[digest] += 1
     return f"{digest}:{seen[digest]}"

@@ -134,7 +134,7 @@ def _retry(work: Work, tree: t.Tree, node: t.Retry) -> Retry:
     if node.then:
         then = option(work, tree, node.then, "then", ("park", "drop", "halt"))
     kind = cast("Literal['park', 'drop', 'halt']", then)
-    return Retry(attempts, low, high, kind, tree.span(node))
+    return Retry(attempts, low, high, kind, tree.span(node), node.then is not None)
 
 
 def _takes(work: Work, tree: t.Tree, node: t.Takes) -> Takes:

@@ -46,10 +46,10 @@ def resolve_import(importer: str, target: str) -> str | None:
 def decode(path: str, data: str | bytes) -> tuple[Source, Fault | None]:
     """The text of a file; empty, with a fault, if it is too large or not UTF-8."""
     if len(data) > limits.FILE_BYTES_MAX:
-        return Source(path, ""), TooLarge(path, len(data))
+        return Source(path, ""), TooLarge(path)
     if isinstance(data, str):
         size = len(data.encode(errors="replace"))
-        fault = TooLarge(path, size) if size > limits.FILE_BYTES_MAX else None
+        fault = TooLarge(path) if size > limits.FILE_BYTES_MAX else None
         return Source(path, "" if fault else data), fault
     try:
         return Source(path, data.decode("utf-8-sig")), None
@@ -115,7 +115,11 @@ def _check_imports(work: Work, tree: t.Tree) -> None:
             why = "is absolute" if absolute else "leaves the project's folder"
             work.report(ImportOutside(span, written, why))
         elif path not in work.given:
-            work.report(ImportNotFound(span, path, work.nearest(path, work.given)))
+            work.report(
+                ImportNotFound(
+                    span, path, work.nearest(path, work.given.keys() - {tree.source.path})
+                )
+            )
             work.broken = True
         elif path in seen:
             work.report(Repeated(span, f'import "{written}"', "this file", seen[path]))

@@ -33,7 +33,8 @@ def _law(work: Work, tree: t.Tree, law: t.Node) -> None:
         case t.Limit():
             measure = option(work, tree, law.measure, "limit", MEASURES)
             bound = whole(work, tree, law.bound, "limit", 0, limits.LAW_BOUND_MAX)
-            work.laws.append(Law("limit", tree.span(law), measure=measure, bound=bound))
+            if law.measure.text == measure:  # else it would be another limit than was meant
+                work.laws.append(Law("limit", tree.span(law), measure=measure, bound=bound))
         case t.Allow() if law.code.text and law.subject.text:
             work.exemptions.append(
                 Exemption(

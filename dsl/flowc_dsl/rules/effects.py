@@ -15,7 +15,7 @@ from flowc_dsl.rules.ownership import strings
 from flowc_dsl.rules.registry import Finding, Report, rule
 from flowc_dsl.source import Span
 
-_ADDRESS: Final = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_ADDRESS: Final = r"[A-Za-z][A-Za-z0-9+.-]*://"
 
 
 class Unwatched(Record):
@@ -32,7 +32,7 @@ class Unwatched(Record):
             "parked, and then?",
             help=f'name who drains them: `service {service} owner "…"`, or exempt it with how',
             subjects=(service, *(ref.name for ref in self.handler.triggers)),
-            witness=(self.handler.triggers[0].name, str(self.node), "parked"),
+            witness=(str(self.node), "parked"),
         )
 
 
@@ -42,9 +42,9 @@ def parked_unwatched(graph: FlowGraph) -> Iterator[Finding]:
     done: set[str] = set()
     for node, (service, handler) in graph.handlers.items():
         retry = handler.retry
-        if retry is None or retry.then != "park" or not handler.triggers:
+        if retry is None or not (retry.says_then and retry.then == "park"):
             continue
-        if service.owner is None and service.name not in done:
+        if handler.triggers and service.owner is None and service.name not in done:
             done.add(service.name)
             yield Unwatched(service, handler, node)
 
@@ -115,7 +115,7 @@ def _address(service: Service) -> Span | None:
     if service.run is None or service.run.kind == "mock":
         return None
     for _, value, span in service.args:
-        if any(_ADDRESS.match(text) for text in strings(value)):
+        if any(re.match(_ADDRESS, text) for text in strings(value)):
             return span
     return None
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from flowc_dsl.diagnostics.diagnostic import Label, Level
 from flowc_dsl.graph import EventNode, FlowGraph, HandlerNode, Node
+from flowc_dsl.lower.resolve import VIA
 from flowc_dsl.model import Law, Ref, Service, System
 from flowc_dsl.record import Record
 from flowc_dsl.rules.registry import Finding, Report, rule
@@ -163,7 +164,7 @@ def broken_law(graph: FlowGraph) -> Iterator[Finding]:
         if law.source is None or law.target is None or law.kind == "limit":
             continue
         starts, goals = _nodes(graph, law.source.name), _nodes(graph, law.target.name)
-        if not starts or not goals:
+        if not starts or not goals or not _is_way(graph.system, law.via):
             continue  # FLW207 or FLW902
         way, reached = _way(graph, law, law.source.name, law.target.name)
         if law.kind == "forbid" and way:
@@ -194,6 +195,12 @@ def _nodes(graph: FlowGraph, name: str) -> frozenset[Node]:
         return frozenset((EventNode(name),))
     services = _services(graph.system, name)
     return frozenset(node for node in graph.handlers if node.service in services)
+
+
+def _is_way(system: System, via: Ref | None) -> bool:
+    if via is None or via.name in VIA or via.name in system.events or via.name in system.libraries:
+        return True
+    return any(store.name == via.name for s in system.services.values() for store in s.stores)
 
 
 def _services(system: System, name: str) -> Mapping[str, Service]:

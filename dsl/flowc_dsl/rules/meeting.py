@@ -94,6 +94,7 @@ class Race(Record):
         node, stop = self.deadline.node, self.stop.name
         after = duration(self.deadline.handler.period_ms or 0)
         who = f"`{self.stopper.service.name}`" if self.stopper else "outside"
+        decider = who if self.stopper else f"one service that reads `{stop}`"
         said = quoted(self.outputs)
         where = (Label(self.stopper.ref.span, f"emitted here, by {who}"),) if self.stopper else ()
         path = (str(self.stopper.node), stop) if self.stopper else (stop,)
@@ -103,7 +104,7 @@ class Race(Record):
             f"may be under way when the {after} are over",
             where,
             (f"both happen: `{stop}` is emitted, and has not arrived when the deadline is due",),
-            help=f"let the deadline ask {who}, which decides which of the two happens",
+            help=f"let the deadline ask {decider}, which decides which of the two happens",
             subjects=(node.service, self.deadline.ref.name, stop, *self.outputs),
             witness=(*path, str(node), self.outputs[0]),
         )

@@ -51,7 +51,7 @@ def taint(graph: FlowGraph) -> Taint:
     for place in said:
         if place not in came_by:
             came_by[place] = None
-            _spread(graph, fields, place, came_by)
+            _spread(graph, fields, place, came_by, personal)
     return Taint(came_by)
 
 
@@ -60,6 +60,7 @@ def _spread(
     fields: dict[str, dict[str, Field]],
     start: Place,
     came_by: dict[Place, tuple[Place, HandlerNode] | None],
+    personal: set[str],
 ) -> None:
     queue = deque([start])
     while queue:
@@ -73,8 +74,10 @@ def _spread(
             for after in graph.successors[node]:
                 place = (str(after), name)
                 copy = fields.get(str(after), {}).get(name)
-                same = copy and (copy.pii or copy.type.name == fields[event][name].type.name)
-                if same and place not in came_by:
+                if copy is None or place in came_by:
+                    continue
+                same = copy.type.name == fields[event][name].type.name
+                if same or _is_personal(copy, personal):
                     came_by[place] = ((event, name), node)
                     queue.append(place)
 
@@ -212,16 +215,17 @@ def kept_longer(graph: FlowGraph) -> Iterator[Finding]:
         bounds[place] = event if event.retain_ms is not None and strictest else bound
 
 
-_SECRET_NAME: Final = re.compile(
+# As text: `re` compiles them when the first `args` are looked at, and most systems have none.
+_NAMED_LIKE_ONE: Final = (
     r"(?:^|_)(?:password|passwd|passphrase|secret|token|credentials?|api_?key|access_?key|"
     r"private_?key|client_?secret)$"
 )
-_SECRET_TEXT: Final = re.compile(
+_LOOKS_LIKE_ONE: Final = (
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{30,}|"
     r"\bxox[abprs]-[A-Za-z0-9-]{10,}|\bsk_live_[A-Za-z0-9]{16,}|"
     r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}|^[a-z][a-z0-9+.-]*://[^/\s:@]*:[^/\s:@${]+@"
 )
-_REFERENCE: Final = re.compile(r"^\s*$|\$\{?\w+\}?|^(?:env|file|vault|secret|ref):|^[./~]")
+_REFERENCE: Final = r"^\s*$|\$\{?\w+\}?|^(?:env|file|vault|secret|ref):|^[./~]"
 
 
 class SecretLiteral(Record):
@@ -236,14 +240,13 @@ class SecretLiteral(Record):
             "whoever reads this file has it",
             help="give it to the service by its environment, and here at most the variable's name",
             subjects=(self.service,),
-            witness=(self.service, self.where),
         )
 
 
 @rule("FLW703", "secret-literal", Level.WARNING, "a secret stands in the text")
 def secret_literal(graph: FlowGraph) -> Iterator[Finding]:
     for service in graph.system.services.values():
-        if service.run is not None and _SECRET_TEXT.search(service.run.target):
+        if service.run is not None and re.search(_LOOKS_LIKE_ONE, service.run.target):
             yield SecretLiteral(service.name, "its command", service.run.span)
         for name, value, span in service.args:
             if _holds_secret(name, value):
@@ -252,8 +255,8 @@ def secret_literal(graph: FlowGraph) -> Iterator[Finding]:
 
 def _holds_secret(name: str, value: Literal_) -> bool:
     if isinstance(value, str):
-        named = bool(_SECRET_NAME.search(_snake(name))) and not _REFERENCE.search(value)
-        return named or bool(_SECRET_TEXT.search(value))
+        named = bool(re.search(_NAMED_LIKE_ONE, _snake(name))) and not re.search(_REFERENCE, value)
+        return named or bool(re.search(_LOOKS_LIKE_ONE, value))
     if isinstance(value, tuple):
         return any(_holds_secret(name, item) for item in value)
     if isinstance(value, dict):

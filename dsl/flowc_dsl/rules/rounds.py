@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 from typing import Final
 
 from flowc_dsl.diagnostics.diagnostic import Label, Level
@@ -15,6 +16,7 @@ from flowc_dsl.rules.wiring import is_root
 MAYBE: Final = 0.5  # of `A?`, and of a deadline with `unless`, where no `chance` is given
 ROUNDS_MAX: Final = 1_000  # of the iteration; it converges in tens
 TOLERANCE: Final = 1e-9
+SHOWN: Final = 1e-4  # of a gain over 1: nobody reads more digits
 
 
 class Ring(Record):
@@ -126,6 +128,8 @@ class Amplifies(Record):
             message = f"each `{event}` causes {round_:.3g} more on average, round after round"
             steps = ", ".join(f"`{at}` {many:.3g} `{out}`" for at, out, many in self.factors)
             notes = (f"on average {steps}",)
+            if prod(many for _, _, many in self.factors) < round_ * 0.999:
+                notes += ("other ways round add to it",)
         return Report(
             message,
             self.ring.emit.ref.span,
@@ -214,7 +218,7 @@ def _gain(graph: FlowGraph, knot: set[Node]) -> float:
             grown[source] += many * sizes[target]
         ratios = [after / before for after, before in zip(grown, sizes, strict=True)]
         low, high = min(ratios) - 1, max(ratios) - 1
-        if high - low < TOLERANCE:
+        if high - low < TOLERANCE or high < 1 - TOLERANCE or (low > 1 and high - low < SHOWN):
             break
         scale = max(grown)
         sizes = [max(size / scale, 1e-300) for size in grown]

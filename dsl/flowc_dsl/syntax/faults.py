@@ -76,14 +76,17 @@ class BadToken(Record):
 
 
 class Unclosed(Record):
-    """A brace, bracket or parenthesis without its end; `before` is what stands in its place."""
+    """A brace, bracket or parenthesis without its end; `before` is what stands in its place, or, at
+    the end of the file (`at_end`), what it is missing behind."""
 
     span: Span
     opener: str
     closer: str
     before: Span
+    at_end: bool = False
 
     def diagnostic(self) -> Diagnostic:
+        at = self.before.end if self.at_end else self.before.start
         return error(
             "FLW003",
             f"`{self.opener}` is never closed",
@@ -91,9 +94,7 @@ class Unclosed(Record):
             "opened here",
             related=(Label(self.before, f"`{self.closer}` expected before this"),),
             help=f"add `{self.closer}`",
-            edits=(
-                Edit(Span(self.before.path, self.before.start, self.before.start), self.closer),
-            ),
+            edits=(Edit(Span(self.before.path, at, at), self.closer),),
         )
 
 
@@ -129,15 +130,14 @@ class TooDeep(Record):
 
 
 class TooLarge(Record):
-    """A file over the size limit."""
+    """A file over the size limit; how far over is not known, as no more of it is read."""
 
     path: str
-    size_bytes: int
 
     def diagnostic(self) -> Diagnostic:
         return error(
             "FLW005",
-            f"`{self.path}` has {self.size_bytes:,} bytes, more than {limits.FILE_BYTES_MAX:,}",
+            f"`{self.path}` has more than {limits.FILE_BYTES_MAX:,} bytes",
             Span(self.path, 0, 0),
             help="split it, and `import` the parts",
         )

@@ -88,7 +88,7 @@ class Recovery:
         span = self._span(at)
         opener = self._opener(stack, "RBRACE")
         if opener is not None:
-            self.faults.append(Unclosed(opener, "{", "}", span))
+            self.faults.append(Unclosed(opener, "{", "}", span, at_end=True))
         elif not quiet:
             self.faults.append(Unexpected(span, "", in_words(expected, self.probe.table)))
 

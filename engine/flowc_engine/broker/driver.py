@@ -54,6 +54,8 @@ class BrokerDriver:
         configure(self._socket)
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self._socket.bind(endpoint)
+        self._poller = zmq.Poller()
+        self._poller.register(self._socket, zmq.POLLIN)
         self._urgent = False
         self._lazy_since_ms: int | None = None
         self.stopping = False
@@ -69,13 +71,19 @@ class BrokerDriver:
         """
         tick_at = 0
         while not self.stopping:
-            if self._socket.poll(limits.TICK_MS if self._lazy_since_ms is None else 1):
+            if self._poller.poll(self._pause_ms()):
                 self._receive()
             now = self._clock.now_ms()
             if now >= tick_at:
                 tick_at = now + limits.TICK_MS
                 self._core.tick(now)
             self._carry_out()
+
+    def _pause_ms(self) -> int:
+        since = self._lazy_since_ms
+        if since is None:
+            return limits.TICK_MS
+        return max(0, since + limits.LAZY_SYNC_MS - self._clock.now_ms())
 
     def close(self) -> None:
         """Make all durable, and leave the proof that it was."""

@@ -57,12 +57,16 @@ class Client:
         deadline = time.monotonic() + timeout_ms / 1000
         while True:
             self._beat()
-            left_ms = max(0, int((deadline - time.monotonic()) * 1000))
-            if not self._socket.poll(min(left_ms, limits.HEARTBEAT_MS)):
-                if left_ms <= limits.HEARTBEAT_MS:
+            try:
+                frames = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                left_ms = int((deadline - time.monotonic()) * 1000)
+                if timeout_ms <= 0 or left_ms < 0:
                     return None
+                self._socket.poll(min(left_ms, limits.HEARTBEAT_MS))
+                if left_ms == 0:
+                    timeout_ms = 0  # one last look
                 continue
-            frames = self._socket.recv_multipart()
             message = wire.decode_broker(frames[0])
             if isinstance(message, wire.Who):
                 self._socket.send(self._hello)

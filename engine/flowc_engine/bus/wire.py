@@ -89,8 +89,8 @@ class Resume(Message, frozen=True):
     A process that lived on while the broker was away says in `position` how far it has handled (at
     or over the assigned cursor), sends its steps that were never confirmed again with the new epoch
     (the first of them with `before` set to the assigned cursor), and is delivered from `position`
-    on. A new process says -1, and so does one whose replay was cut short: it begins with an empty
-    memory.
+    on. A new process says -1, and so does one whose replay was cut short, or whose new epoch does
+    not follow its last (another process may have had the slot): it begins with an empty memory.
     """
 
     service: str

@@ -6,8 +6,9 @@ To add one, add a line to `COMMANDS` and a module that defines a click command n
 from __future__ import annotations
 
 import os
+import sys
 from importlib import import_module
-from typing import Final
+from typing import Any, Final, NoReturn
 
 import click
 
@@ -26,6 +27,17 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "log": ("flowc_engine.cli.log:command", "Query the event log with SQL."),
     "trace": ("flowc_engine.cli.trace:command", "Show what an event caused."),
 }
+
+
+_CTRL_C: Final = 130
+_FAILURE: Final = 3  # `ExitCode.FAILURE`, without the import
+
+
+def _end_without_output(why: str) -> NoReturn:
+    """What is still buffered can't be written either, so the interpreter must not try."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    print(why, file=sys.stderr, flush=True)
+    sys.exit(_FAILURE)
 
 
 class LazyGroup(click.Group):
@@ -51,12 +63,26 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
+    def main(self, *args: Any, **more: Any) -> Any:
+        """As click's, but an output that can't be written to ends in one line and 3, and Ctrl-C in
+        130."""
+        if sys.stdout is None:  # closed by who started us: there is nobody to write for
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115  # for good
+        if not more.get("standalone_mode", True):
+            return super().main(*args, **more)
+        try:
+            super().main(*args, **more)
+        except OSError as error:
+            _end_without_output(f"error: {error.filename or 'stdout'}: {error.strerror}")
+
     def invoke(self, ctx: click.Context) -> object:
         """A fault of ours ends in one line and exit code 3; `FLOWC_TRACEBACK=1` shows all of it."""
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort, OSError):
             raise
+        except KeyboardInterrupt:
+            sys.exit(_CTRL_C)
         except Exception as error:
             if os.environ.get("FLOWC_TRACEBACK"):
                 raise

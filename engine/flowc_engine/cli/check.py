@@ -59,6 +59,7 @@ def day_option(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--fix", is_flag=True, help="Mend what can be mended safely, then report the rest.")
 @click.option("--unsafe-fixes", is_flag=True, help="With --fix: also edits that are guesses.")
 @click.option("--diff", is_flag=True, help="With --fix: write nothing, show what would change.")
+@click.option("--info", "infos", is_flag=True, help="Show each info, not one line a code.")
 @day_option
 @color_option
 def command(
@@ -71,6 +72,7 @@ def command(
     fix: bool,
     unsafe_fixes: bool,
     diff: bool,
+    infos: bool,
     day: datetime | None,
     color: ColorChoice,
 ) -> None:
@@ -108,7 +110,7 @@ def command(
         if fixes.changed:
             programs = check_all(paths or (".",), as_of)
     checked = Checked.of(narrow_all(programs, wish))
-    write_report(checked, output_format, color)
+    write_report(checked, output_format, color, infos=infos)
     sys.exit(checked.exit_code)
 
 
@@ -176,4 +178,4 @@ def _tell(fixes: Fixes, what: str) -> None:
     text = f"{total} in {files} {what} ({codes})" if codes else f"nothing {what}"
     click.echo(text, err=True)
     for path, why in sorted(fixes.refused.items()):
-        click.echo(f"note: {look.show(path)} is left: {why}", err=True)
+        click.echo(f"note: {look.show(path)}: {why}", err=True)

@@ -116,8 +116,13 @@ def _seen_from_here(root: Path) -> Callable[[str], str]:
 
 
 def _unreadable(shown: str, error: OSError) -> CheckedProgram:
+    from flowc_dsl.syntax.faults import TooLarge
+    from flowc_engine.loader import FileTooLargeError
+
     reason = (error.strerror or type(error).__name__).lower()
     path = shown_path(Path(os.fsdecode(error.filename))) if error.filename else shown
+    if isinstance(error, FileTooLargeError):
+        return _only(shown, TooLarge(path).diagnostic(), ExitCode.USAGE)
     found = Diagnostic(
         code=UNREADABLE.code,
         level=UNREADABLE.level,

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from flowc_engine.loader import read_file
+
 SKIPPED = frozenset({"node_modules", "__pycache__", "venv", "build", "dist"})
 _NO_CODE = re.compile(rb'"(?:[^"\\\n]|\\.)*"|//[^\n]*')
 _SYSTEM = re.compile(rb"(?<![\w.])system\s+[^\W\d]\w*")
@@ -32,7 +34,7 @@ def discover(folder: Path) -> Found:
     systems: list[Path] = []
     for resolved, path in paths.items():
         try:
-            text = path.read_bytes()
+            text = read_file(path)
         except OSError:
             imports[resolved] = set()
             systems.append(resolved)

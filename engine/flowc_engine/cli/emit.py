@@ -43,7 +43,8 @@ def command(file: Path, event: str, text: str) -> None:
     why = _why_not(planned.plan, event)
     if why is not None:
         fail(why)
-    rows = _rows(planned.plan, event, _read_stdin() if text == _STDIN else text)
+    given = _read_stdin() if text == _STDIN else text
+    rows = _rows(planned.plan, event, given) if given.strip() else []
     if not rows:
         fail("no events were given")
     from flowc_engine.emitting import EmitError, Publisher, make_parts
@@ -173,7 +174,10 @@ def _deliver_alone(planned: Planned, publisher: Publisher) -> None:
             with lone_broker(files):
                 if not publisher.deliver(files.broker, limits.EMIT_MS_MAX):
                     raise EmitError(f"the broker did not confirm; see {files.state.logs}")
-    except (PlanChangedError, BrokerFailedError, ValueError) as error:
+    except PlanChangedError as error:  # several lines, of the declaration's own names
+        click.echo(f"error: {error}", err=True)
+        sys.exit(ExitCode.FAILURE)
+    except (BrokerFailedError, ValueError) as error:
         raise EmitError(str(error)) from None
 
 

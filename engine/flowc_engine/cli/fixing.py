@@ -5,21 +5,18 @@ from __future__ import annotations
 import os
 from codecs import BOM_UTF8
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from flowc_dsl.diagnostics.diagnostic import Diagnostic
-from flowc_dsl.diagnostics.fixing import Applicability, apply_edits
+from flowc_dsl.diagnostics.fixing import Applicability, Fixed, apply_edits
 from flowc_engine.cli.checking import CheckedProgram, check_texts
 from flowc_engine.cli.common import fail, shown_path
 from flowc_engine.cli.narrowing import Wish, wanted
 from flowc_engine.files import write_atomically
-
-if TYPE_CHECKING:
-    from flowc_dsl.compile import Compilation
 
 ROUNDS_MAX: Final = 10  # an edit can bring out another finding that has one; it may also never end
 SYNTAX_CODES: Final = tuple(f"FLW00{n}" for n in range(1, 7))
@@ -59,7 +56,7 @@ def _fix_program(
     allowed: frozenset[Applicability],
     fixes: Fixes,
 ) -> None:
-    """Rounds of edits in memory. One after which more of the text is broken is not taken."""
+    """Rounds of edits in memory, until there is none to make."""
     program = checked.program
     if program is None or checked.compilation is None:
         return
@@ -68,21 +65,21 @@ def _fix_program(
     entries = baseline.entries if baseline else ()
     paths = {name: os.path.realpath(root / name) for name in program.files}
     files = {name: fixes.current(paths[name], data) for name, data in program.files.items()}
-    now = check_texts(files, main, today, checked.path)
+    barred: set[tuple[str, str, str]] = set()
+    texts = Texts(files, main, check_texts(files, main, today, checked.path))
     for _ in range(ROUNDS_MAX):
-        assert now.compilation is not None
-        found, _, _ = wanted(now.report, main, policy, entries)
-        result = apply_edits(found, _editable(files, now.compilation), allowed)
-        if not result.fixed:
+        found, _, _ = wanted(texts.checked.report, main, policy, entries)
+        taken = texts.mended([d for d in found if _said(d) not in barred], allowed, today)
+        if taken is None:
             break
-        edited = files | {n: _bytes(text, files[n]) for n, text in result.texts.items()}
-        then = check_texts(edited, main, today, checked.path)
-        if then.compilation is None or _broken(then) > _broken(now):
-            why = "its edits would break the text"
-            fixes.refused |= {shown_path(root / name): why for name in result.texts}
+        texts, fixed, refused = taken
+        fixes.codes.update(diagnostic.code for diagnostic in fixed)
+        why = "an edit would leave its text as broken as it is"
+        fixes.refused |= {shown_path(root / d.primary.span.path): why for d in refused}
+        barred |= {_said(diagnostic) for diagnostic in refused}
+        if not fixed:
             break
-        files, now = edited, then
-        fixes.codes.update(diagnostic.code for diagnostic in result.fixed)
+    files = texts.files
     for name, data in files.items():
         path, before = paths[name], program.files[name]
         old = fixes.changed[path][0] if path in fixes.changed else before
@@ -90,10 +87,52 @@ def _fix_program(
             fixes.changed[path] = (old, data)
 
 
-def _editable(files: dict[str, bytes], compilation: Compilation) -> dict[str, str]:
-    """Texts that give back their file's bytes."""
-    texts = {path: source.text for path, source in compilation.sources.items() if path in files}
-    return {p: text for p, text in texts.items() if _bytes(text, files[p]) == files[p]}
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """A program in memory, as far as it is fixed."""
+
+    files: dict[str, bytes]
+    main: str
+    checked: CheckedProgram
+
+    def mended(
+        self, found: Sequence[Diagnostic], allowed: frozenset[Applicability], today: date
+    ) -> tuple[Texts, Sequence[Diagnostic], Sequence[Diagnostic]] | None:
+        """One round of edits, the diagnostics that it mended, and those that it must not.
+
+        All at once, or, where those together don't do, the first that does alone. None if there is
+        nothing to apply.
+        """
+        given = self._editable()
+        result = apply_edits(found, given, allowed)
+        if not result.fixed:
+            return None
+        then = self._edited(result, today)
+        if then is not None:
+            return then, result.fixed, ()
+        refused: list[Diagnostic] = []
+        for one in result.fixed if len(result.fixed) > 1 else ():
+            then = self._edited(apply_edits([one], given, allowed), today)
+            if then is not None:
+                return then, (one,), refused
+            refused.append(one)
+        return self, (), result.fixed
+
+    def _editable(self) -> dict[str, str]:
+        """Texts that give back their file's bytes."""
+        assert self.checked.compilation is not None
+        texts = {p: source.text for p, source in self.checked.compilation.sources.items()}
+        before = self.files
+        return {p: t for p, t in texts.items() if p in before and _bytes(t, before[p]) == before[p]}
+
+    def _edited(self, result: Fixed, today: date) -> Texts | None:
+        """None where the text would be more broken, or as broken after its faults were mended."""
+        files = self.files | {p: _bytes(text, self.files[p]) for p, text in result.texts.items()}
+        then = check_texts(files, self.main, today, self.checked.path)
+        mends_text = any(found.code in SYNTAX_CODES for found in result.fixed)
+        if then.compilation is None or _broken(then) > _broken(self.checked) - mends_text:
+            return None
+        return Texts(files, self.main, then)
 
 
 def _bytes(text: str, before: bytes) -> bytes:
@@ -102,11 +141,12 @@ def _bytes(text: str, before: bytes) -> bytes:
 
 
 def _broken(checked: CheckedProgram) -> int:
-    return sum(_is_syntax(found) for found in checked.report.diagnostics)
+    return sum(found.code in SYNTAX_CODES for found in checked.report.diagnostics)
 
 
-def _is_syntax(found: Diagnostic) -> bool:
-    return found.code in SYNTAX_CODES
+def _said(found: Diagnostic) -> tuple[str, str, str]:
+    """What it is recognised by after edits before it."""
+    return found.code, found.primary.span.path, found.message
 
 
 def write_fixes(fixes: Fixes) -> None:

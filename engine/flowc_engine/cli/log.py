@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from os import fsencode
 from typing import TYPE_CHECKING
 
 import click
@@ -47,7 +48,7 @@ def command(
     """
     if follow and (sql is not None or form is not None):
         fail("--follow shows events as lines: it takes no SQL and no format")
-    text = sys.stdin.read() if sql == "-" else sql
+    text = None if sql is None else _text(sys.stdin.buffer.read() if sql == "-" else fsencode(sql))
     form = form or "table"
     with asked_log(file) as (system, log):
         if follow:
@@ -57,6 +58,14 @@ def command(
         else:
             default = LIMIT_DEFAULT if form == "table" else 0
             print_rows(log, text, form, (default if limit is None else limit) or None)
+
+
+def _text(sql: bytes) -> str:
+    """Whatever the locale says: SQL is UTF-8."""
+    try:
+        return sql.decode("utf-8")
+    except UnicodeDecodeError as error:
+        fail(f"the SQL is not UTF-8 at byte {error.start}")
 
 
 def _follow(log: LiveLog | FileLog) -> None:

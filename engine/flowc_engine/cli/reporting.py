@@ -56,19 +56,28 @@ def _summed(programs: Sequence[CheckedProgram], found: tuple[Diagnostic, ...]) -
     )
 
 
-def write_report(checked: Checked, output_format: Format, color: ColorChoice) -> None:
-    """Findings on stdout; the closing line too in `full`, else on stderr, or in the document."""
+def write_report(
+    checked: Checked, output_format: Format, color: ColorChoice, *, infos: bool = False
+) -> None:
+    """Findings on stdout; the closing line too in `full`, else on stderr, or in the document.
+
+    Unless `infos` asks for each, those that a person reads come in one line a code.
+    """
     look = look_for(sys.stdout, color)
     if output_format in {"json", "sarif"}:
         click.echo(_document(checked, output_format), nl=False)
         return
     if output_format == "full":
+        from flowc_dsl.diagnostics.digest import digest, without_infos
         from flowc_dsl.diagnostics.full import render_full
 
-        click.echo(render_full(checked.found, checked.sources, look), nl=False, color=True)
+        found = checked.found if infos else without_infos(checked.found)
+        click.echo(render_full(found, checked.sources, look), nl=False, color=True)
+        if not infos:
+            click.echo(digest(checked.found, checked.sources, look), nl=False, color=True)
         click.echo(_closing(checked, look), color=True)
     else:
-        click.echo(_lines(checked, output_format, look), nl=False, color=True)
+        click.echo(_lines(checked, output_format, look, infos=infos), nl=False, color=True)
         click.echo(_closing(checked, look_for(sys.stderr, color)), err=True, color=True)
     hint = _fixable(checked.found)
     if hint:
@@ -92,7 +101,7 @@ def _document(checked: Checked, output_format: Format) -> str:
     )
 
 
-def _lines(checked: Checked, output_format: Format, look: Look) -> str:
+def _lines(checked: Checked, output_format: Format, look: Look, *, infos: bool) -> str:
     if output_format == "github":
         from flowc_dsl.diagnostics.github import render_github
 
@@ -102,8 +111,12 @@ def _lines(checked: Checked, output_format: Format, look: Look) -> str:
 
         return render_json_lines(checked.found, checked.sources)
     from flowc_dsl.diagnostics.concise import render_concise
+    from flowc_dsl.diagnostics.digest import digest, without_infos
 
-    return render_concise(checked.found, checked.sources, look)
+    if infos:
+        return render_concise(checked.found, checked.sources, look)
+    findings = render_concise(without_infos(checked.found), checked.sources, look)
+    return findings + digest(checked.found, checked.sources, look)
 
 
 def _closing(checked: Checked, look: Look) -> str:

@@ -90,7 +90,8 @@ def _add_parked(branch: Tree, node: Node, look: Look) -> None:
     from rich.text import Text
 
     for parked in node.parked:
-        what = f"parked by {parked.service}.{parked.handler} after {parked.attempts} attempts"
+        name = f"{parked.service}.{parked.handler.removeprefix(parked.service + '.')}"
+        what = f"parked by {name} after {parked.attempts} attempts"
         why = parked.error.strip().splitlines() or ["no text"]
         branch.add(Text(f"{what}: {look.show(why[0])}", style="red"))
 

@@ -25,4 +25,10 @@ def is_calm(status: wire.Status, children: Mapping[Child, ChildState]) -> bool:
             continue
         if not slot.ready or slot.lag or slot.deferred:
             return False
-    return all(s.done or not s.connected for s in status.sources)
+    return all(s.done or not s.connected or _failed(s.source, children) for s in status.sources)
+
+
+def _failed(source: str, children: Mapping[Child, ChildState]) -> bool:
+    """It is dead for good; the broker still waits for its heartbeat."""
+    state = children.get(Child(Kind.SOURCE, source))
+    return state is not None and state.life is Life.FAILED

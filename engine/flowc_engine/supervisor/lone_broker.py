@@ -22,13 +22,17 @@ class BrokerFailedError(Exception):
 def lone_broker(files: RunFiles) -> Iterator[None]:
     """A broker on a state that is held, for as long as the context lasts.
 
-    Raises `BrokerFailedError`.
+    Raises `BrokerFailedError`, also instead of what its death made fail.
     """
     processes = Processes(files, ())
     try:
         processes.spawn(BROKER)
         _await(processes, Ready, limits.START_MS_MAX)
-        yield
+        try:
+            yield
+        except Exception as error:
+            _blame(processes, error)
+            raise
         processes.signal(BROKER, signal.SIGTERM)
         _await(processes, Ended, limits.DRAIN_MS_MAX)
     finally:
@@ -42,10 +46,20 @@ def _await(processes: Processes, kind: type[Ready | Ended], timeout_ms: int) -> 
             if isinstance(news, kind):
                 return
             if isinstance(news, Ended):
-                last = news.how.tail.strip().rpartition("\n")[2]
-                raise BrokerFailedError(last or f"the broker ended with {news.how}")
+                raise BrokerFailedError(_last_words(news))
         poller = zmq.Poller()
         for fd in processes.fds():
             poller.register(fd, zmq.POLLIN)
         poller.poll(limits.TICK_MS)
     raise BrokerFailedError(f"the broker was not done within {timeout_ms // 1000} s")
+
+
+def _blame(processes: Processes, error: Exception) -> None:
+    """If the broker is dead, it says more than whoever waited for it."""
+    for news in processes.news():
+        if isinstance(news, Ended):
+            raise BrokerFailedError(_last_words(news)) from error
+
+
+def _last_words(ended: Ended) -> str:
+    return ended.how.tail.strip().rpartition("\n")[2] or f"the broker ended: {ended.how}"

@@ -1,0 +1,124 @@
+"""What must have come of a world of `support.services`: its log, what is parked, and the memories,
+held against what the handlers do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from flowc.rows import offsets_of
+from flowc_dsl.plan import ServicePlan
+from flowc_engine.bus import wire
+from flowc_engine.journal import record as rec
+from support.services import CODECS, ServiceWorld, fate, outputs
+
+
+@dataclass
+class Verdict:
+    """What is wrong with the log and the memories; all empty when nothing is."""
+
+    events: int = 0
+    lost: list[Any] = field(default_factory=list)
+    doubled: list[Any] = field(default_factory=list)
+    reordered: list[Any] = field(default_factory=list)
+    misparked: list[Any] = field(default_factory=list)
+    memory: list[Any] = field(default_factory=list)
+
+    @property
+    def good(self) -> bool:
+        return not (self.lost or self.doubled or self.reordered or self.misparked or self.memory)
+
+
+@dataclass(frozen=True)
+class Logged:
+    offset: int
+    event: str
+    emitter: str
+    k: str
+    n: int
+    cause: int | None
+    partition: int
+
+
+def logged(world: ServiceWorld) -> list[Logged]:
+    """The log, by offset."""
+    found = []
+    for record in world._records():
+        first = record.first_offset
+        for batch, body in zip(record.batches, record.bodies, strict=True):
+            delivered = wire.Delivered(batch.event, batch.rows, first, "", batch.places)
+            rows = CODECS[batch.event].read(body).to_pylist()
+            for offset, row in zip(offsets_of(delivered), rows, strict=True):
+                found.append(
+                    Logged(
+                        offset, batch.event, record.source, row["k"], row["n"], row["_cause"],
+                        row["_partition"],
+                    )
+                )  # fmt: skip
+            if not batch.places:
+                first += batch.rows
+    found.sort(key=lambda e: e.offset)
+    assert [e.offset for e in found] == list(range(len(found))), "no gap, nothing twice"
+    return found
+
+
+def judge(world: ServiceWorld) -> Verdict:
+    """Hold the log, what is parked, and the memories against what the handlers do."""
+    log = logged(world)
+    verdict = Verdict(len(log))
+    feed = [e.n for e in log if e.emitter == "feed"]
+    _compare(verdict, "feed", list(range(world.feed.total)), feed)
+    parked: dict[str, list[int]] = {s.name: [] for s in world.plan.services}
+    for entry, _, _ in world.disk.entries:
+        if isinstance(entry, rec.StepDone):
+            parked[entry.service] += [p.offset for p in entry.parked]
+    for service in world.plan.services:
+        inputs = [e for e in log if e.event in service.subscribes]
+        _judge_outputs(verdict, service.name, inputs, log)
+        wrong = [e.offset for e in inputs if isinstance(fate(service.name, e.n), str)]
+        if sorted(parked[service.name]) != wrong:
+            verdict.misparked.append((service.name, sorted(parked[service.name]), wrong))
+        if not service.stateless:
+            _judge_memory(verdict, world, service, inputs)
+    return verdict
+
+
+def _judge_outputs(verdict: Verdict, service: str, inputs: list[Logged], log: list[Logged]) -> None:
+    for key in {e.k for e in inputs}:
+        expected = [
+            (e.offset, output, e.n)
+            for e in inputs
+            if e.k == key and not isinstance(fate(service, e.n), str)
+            for output in outputs(service, e.n)
+        ]
+        found = [(e.cause, e.event, e.n) for e in log if e.emitter == service and e.k == key]
+        _compare(verdict, f"{service} {key}", expected, found)
+
+
+def _judge_memory(
+    verdict: Verdict, world: ServiceWorld, service: ServicePlan, inputs: list[Logged]
+) -> None:
+    for slot in range(service.replicas):
+        own = frozenset(world.core.state.slots[service.name, slot].partitions)
+        memory = world.processes[service.name, slot].memory
+        for key in sorted({e.k for e in inputs}):
+            expected = [
+                e.offset
+                for e in inputs
+                if e.k == key and (not own or e.partition in own)
+                and fate(service.name, e.n) not in {"raises", "silent"}
+            ]  # fmt: skip
+            found = [offset for offset, k in memory if k == key]
+            if found != expected:
+                verdict.memory.append((service.name, slot, key, found, expected))
+
+
+def _compare(verdict: Verdict, what: str, expected: list[Any], found: list[Any]) -> None:
+    if found == expected:
+        return
+    missing, more = Counter(expected) - Counter(found), Counter(found) - Counter(expected)
+    verdict.lost += [(what, e) for e in missing.elements()]
+    verdict.doubled += [(what, e) for e in more.elements()]
+    if not missing and not more:
+        verdict.reordered.append((what, found, expected))
