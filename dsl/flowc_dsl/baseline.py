@@ -16,13 +16,12 @@ from flowc_dsl.codes import is_fixed
 from flowc_dsl.diagnostics.diagnostic import Diagnostic, Label, Level
 from flowc_dsl.record import Record
 from flowc_dsl.rules.hygiene import MATCHES_NOTHING
-from flowc_dsl.rules.registry import Report, Rule
+from flowc_dsl.rules.registry import BASELINE_GREW, Report
 from flowc_dsl.source import Source, Span
 
 FILE_NAME: Final = "flow-baseline.json"
 FORMAT_VERSION: Final = "1.0"
 _TEXTS: Final = ("main", "path", "code", "message")
-GREW: Final = Rule("FLW903", "baseline-grew", Level.ERROR, "a baseline holds what it did not hold")
 
 
 class BaselineError(ValueError):
@@ -129,7 +128,7 @@ def grown(source: Source, earlier: Iterable[Entry]) -> tuple[Diagnostic, ...]:
     for entry in parse_baseline(source.text):
         allowed[entry.identity()] -= 1
         if allowed[entry.identity()] < 0:
-            found.append(GREW.diagnostic(_Grew(entry, _span_of(entry, source))))
+            found.append(BASELINE_GREW.diagnostic(_Grew(entry, _span_of(entry, source))))
     return tuple(found)
 
 

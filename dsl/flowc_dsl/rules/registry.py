@@ -123,6 +123,9 @@ UNREADABLE = declare("FLW008", "unreadable-file", Level.ERROR, "a file can't be 
 NOT_JUDGED = declare(
     "FLW090", "not-judged-yet", Level.INFO, "a construct is kept, and no rule judges it yet"
 )
+BASELINE_GREW = declare(
+    "FLW903", "baseline-grew", Level.ERROR, "a baseline holds what an earlier one did not hold"
+)
 INTERNAL_FAILURE = declare(
     "FLW999", "internal-failure", Level.ERROR, "the checker failed; the fault is not in your text"
 )
@@ -143,6 +146,5 @@ PLANNED: dict[str, str] = {
     "FLW802": "declared edge never seen",
     "FLW803": "payload violates its schema",
     "FLW804": "within or expect broken live",
-    "FLW903": "baseline grew",
     "FLW904": "expect never triggered",
 }
