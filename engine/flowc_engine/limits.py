@@ -26,6 +26,7 @@ SOURCE_WINDOW_MESSAGES_MAX: Final = 64
 DEFERRED_PER_SLOT_MAX: Final = 1_024
 
 # ---- journal
+PREPARE_BYTES: Final = 512 * KIB  # of the next segment, written and synced at a time
 SEGMENT_BYTES_MIN: Final = 2 * MIB  # the first; each next is twice as large, up to
 SEGMENT_BYTES: Final = 64 * MIB
 GROUP_BYTES_MAX: Final = 8 * MIB  # one fdatasync covers at most this much
@@ -51,7 +52,7 @@ CLOSE_LINGER_MS: Final = 200
 FRAME_COST_BYTES: Final = 512  # what a message counts besides its bytes
 
 # ---- log process
-LOG_TELL_MS: Final = 10  # the broker tells the log how far it may read at most this often
+LOG_TELL_MS: Final = 40  # the broker tells the log how far it may read at most this often
 LOG_LINGER_MS: Final = 50
 LOG_LINGER_MAX_MS: Final = 500  # where many types make each transaction slow
 LOG_DUTY: Final = 10  # a transaction is followed by a pause of ten times its duration

@@ -45,6 +45,11 @@ class Draft:
     def empty(self) -> bool:
         return self.begin == self.end and not self.resolved
 
+    @property
+    def quiet(self) -> bool:
+        """Only a cursor moved: nobody waits for that."""
+        return not (self.outbox.count or self.parked or self.deferred or self.resolved)
+
     def ran(self, event: str, offsets: Sequence[int]) -> None:
         """The handlers of these events were called."""
         self._handled_rows.append((event, offsets))

@@ -33,6 +33,10 @@ from flowc_engine.bus import wire
 
 STEP_S_MAX = 0.05
 """A step is sent at least this often while there is work, however slow the handlers are."""
+QUIET_STEP_S = 0.005
+QUIET_ROWS_MAX = 64
+"""A step in which few events were read and nothing was said waits this long for more: a lone event
+costs no message of its own."""
 UNCONFIRMED_BYTES_MAX = 2 * STEP_BYTES_MAX
 
 Send = Callable[[wire.Message, Sequence[memoryview]], None]
@@ -227,8 +231,11 @@ class Worker:
         """How long there is nothing to do: 0 for work now, None until a message comes."""
         if self._can_work():
             return 0.0
-        due = self._retries.next_due()
-        return None if due is None or self._stuck() else max(0.0, due - now)
+        due = [] if self._draft.empty else [self._draft_since + QUIET_STEP_S]
+        retry_due = self._retries.next_due()
+        if retry_due is not None and not self._stuck():
+            due.append(retry_due)
+        return max(0.0, min(due) - now) if due else None
 
     @property
     def settled(self) -> bool:
@@ -260,6 +267,8 @@ class Worker:
                 self.flush()
         elif self._can_work():
             self._advance(now)
+        elif not self._draft.empty and now - self._draft_since >= QUIET_STEP_S:
+            self.flush()
 
     def flush(self) -> None:
         """Send what was handled as a step."""
@@ -314,7 +323,13 @@ class Worker:
     def _delivery_done(self, deliver: wire.Deliver) -> None:
         if deliver.mode == "live":
             self._draft.end = deliver.end
-            self._flush(send=True)
+            waited = self._now - self._draft_since
+            if (
+                not self._draft.quiet
+                or self._draft.handled > QUIET_ROWS_MAX
+                or (waited >= QUIET_STEP_S)
+            ):
+                self._flush(send=True)
             return
         self._send(wire.Replayed(deliver.service, deliver.slot, deliver.epoch, deliver.end), ())
         if deliver.end == self._replaying_to:

@@ -15,7 +15,7 @@ from flowc_engine import limits
 
 SUFFIX: Final = ".seg"
 _PREPARED: Final = "next.tmp"
-_CHUNK: Final = bytes(limits.MIB)
+_CHUNK: Final = bytes(limits.PREPARE_BYTES)
 
 
 def segment_path(folder: Path, segment: int) -> Path:
@@ -38,10 +38,11 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_zeros(fd: int, start: int, end: int) -> None:
-    """Overwrite [start, end) with zeros and sync."""
+    """Overwrite [start, end) with zeros and sync: chunk by chunk, as a sync of all of it at once
+    would hold up the journal's own for as long as it takes."""
     while start < end:
-        start += os.pwrite(fd, _CHUNK[: min(limits.MIB, end - start)], start)
-    os.fdatasync(fd)
+        start += os.pwrite(fd, _CHUNK[: min(len(_CHUNK), end - start)], start)
+        os.fdatasync(fd)
 
 
 class SegmentPreparer:
