@@ -295,6 +295,7 @@ class Status(Message, frozen=True):
     sources: list[SourceStatus]
     log_bytes: int
     uptime_ms: int
+    began: int = 0  # the offset at which this broker began
 
 
 class Drained(Message, frozen=True):

@@ -38,7 +38,7 @@ class BrokerCore:
         self._plan_hash = plan.hash  # which takes ms, and is asked for at every hello
         self.state = state
         self.access = Access(plan)
-        self.durable_offset = state.offset
+        self.began = self.durable_offset = state.offset
         self.durable_record = state.record
         self.applied = wire.Applied(0, 0, 0)
         self.draining = False
@@ -395,6 +395,7 @@ class BrokerCore:
             sources=sources,
             log_bytes=self.journal_bytes,
             uptime_ms=now_ms - self.started_ms,
+            began=self.began,
         )
 
     # ---- small things

@@ -59,9 +59,10 @@ class Tally:
             self._recent.popleft()
 
     def _grow(self, status: wire.Status, now_ms: int) -> None:
-        if self.first_offset is None:
-            self.first_offset = self.offset = status.offset
-        elif status.offset > self.offset:
+        if self.first_offset is None:  # the first look may come when much has happened already
+            self.first_offset = self.offset = status.began
+            self._seen_ms = now_ms - status.uptime_ms
+        if status.offset > self.offset:
             if self._grew_ms is None:
                 self._grew_ms = self._seen_ms
             self.growth_ms = now_ms - self._grew_ms
