@@ -221,3 +221,40 @@ def test_a_full_disk_stops_before_anything_is_acknowledged(tmp_path, small_segme
     assert again.read()[0] == b"kept" * 100
     assert again.state.offset == len(again.read())
     again.writer.close()
+
+
+def test_durable_means_that_fdatasync_has_returned(tmp_path, small_segments, monkeypatch):
+    """A kill -9 can't tell: the page cache survives it. So the order of the calls is held here."""
+    log = Log(tmp_path)
+    calls: list[object] = []
+    write, sync = os.pwritev, os.fdatasync
+
+    def pwritev(fd, pieces, at):
+        calls.append("write")
+        return write(fd, pieces, at)
+
+    def fdatasync(fd):
+        calls.append(("sync", log.writer.durable_at.offset))
+        sync(fd)
+
+    monkeypatch.setattr(os, "pwritev", pwritev)
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    log.events(3, b"data")
+    log.sync()
+    assert calls[:2] == ["write", ("sync", 0)]
+    assert log.writer.durable_at.offset == 3
+    log.writer.close()
+
+
+def test_a_sync_that_fails_makes_nothing_durable(tmp_path, small_segments, monkeypatch):
+    log = Log(tmp_path)
+
+    def fdatasync(fd):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    log.events(3, b"data")
+    with pytest.raises(OSError, match="Input/output"):
+        log.sync()
+    assert log.writer.durable_at.offset == 0
+    monkeypatch.undo()

@@ -32,7 +32,7 @@ from flowc.packing import EmittedBatch, Packer, by_type
 from flowc.worker import MemoryLostError, Worker
 from flowc_dsl.plan import HandlerPlan, OutputPlan, Plan, RetryPlan, ServicePlan
 from flowc_engine import limits
-from flowc_engine.broker.fetch import _collect, _Record, emitter
+from flowc_engine.broker.fetch import _collect, _Record, record_of
 from flowc_engine.broker.verify import BodyVerifier
 from flowc_engine.bus import wire
 from flowc_engine.core import effects as fx
@@ -544,7 +544,7 @@ class ServiceWorld:
             entry, rows, bodies = self.disk.entries[self._read]
             self._read += 1
             if rows:
-                record = _Record(self._read_rows, rows, emitter(entry), entry.batches, bodies)
+                record = record_of(self._read_rows, rows, entry, bodies)
                 self._found.append(record)
                 self._read_rows += rows
         at = bisect_right(self._found, begin, key=lambda r: r.first_offset) - 1

@@ -93,11 +93,8 @@ class Fetcher:
         size = sum(map(len, append.bodies))
         self._index.add(append.first_offset, segment, position, size + rec.HEADER_BYTES)
         if append.rows:
-            entry = append.entry
             self._hot.append(
-                _Record(
-                    append.first_offset, append.rows, emitter(entry), entry.batches, append.bodies
-                )
+                record_of(append.first_offset, append.rows, append.entry, append.bodies)
             )
             self._hot_bytes += size
             self._trim()
@@ -163,9 +160,7 @@ class Fetcher:
             last[0] = Place(header.first_offset + header.rows, read.segment, read.position)
             if header.rows:
                 bodies: list[fx.Body] = list(read.bodies)
-                yield _Record(
-                    header.first_offset, header.rows, emitter(entry), entry.batches, bodies
-                )
+                yield record_of(header.first_offset, header.rows, entry, bodies)
         yield _Record(last[0].offset, 0, "", [], [])  # how far it was read
 
     def _fetch_at(self, fetch: fx.Fetch, events: frozenset[str]) -> Found:
@@ -190,14 +185,6 @@ class Fetcher:
         return Found(fetch.limit, batches, bodies)
 
 
-def emitter(entry: rec.AnyEntry) -> str:
-    """The name of the source or service whose events these are."""
-    if isinstance(entry, rec.SourceEvents):
-        return entry.source
-    assert isinstance(entry, rec.StepDone)
-    return entry.service
-
-
 def _bodies(record: _Record) -> Iterator[tuple[wire.Delivered, fx.Body, int]]:
     """The bodies of a record as they are delivered, and what offset is behind each."""
     first, last = record.first_offset, record.first_offset + record.rows
@@ -210,6 +197,13 @@ def _bodies(record: _Record) -> Iterator[tuple[wire.Delivered, fx.Body, int]]:
         )
         if not batch.places:
             first = behind
+
+
+def record_of(first_offset: int, rows: int, entry: rec.AnyEntry, bodies: list[fx.Body]) -> _Record:
+    """A record with events, as it is looked through."""
+    source = rec.emitter(entry)
+    assert source, "events that nobody emitted"
+    return _Record(first_offset, rows, source, entry.batches, bodies)
 
 
 def _collect(records: Iterable[_Record], fetch: fx.Fetch, events: frozenset[str]) -> Found:

@@ -140,6 +140,14 @@ AnyEntry = (
     SourceEvents | StepDone | SlotEpoch | SourceOpened | SourceEnded | Slots | Snapshot | Mark
 )
 
+
+def emitter(entry: AnyEntry) -> str:
+    """The name of the source or service whose events these are, "" if it has none."""
+    if isinstance(entry, SourceEvents):
+        return entry.source
+    return entry.service if isinstance(entry, StepDone) else ""
+
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(AnyEntry)
 

@@ -83,7 +83,7 @@ class Pending:
             for p in entry.parked:
                 row = (p.offset, p.event, entry.service, entry.slot, p.handler, p.error)
                 self._parked.append((*row, p.attempts, p.time_us))
-        source = emitter(entry)
+        source = rec.emitter(entry)
         first = header.first_offset
         for batch, body in zip(entry.batches, read.bodies, strict=True):
             self._add_batch(batch, first, source, body)
@@ -141,13 +141,6 @@ class Pending:
                 yield from self._sift_batch(
                     event, _Batch(batch.offset(index), batch.source, row), why_not
                 )
-
-
-def emitter(entry: rec.AnyEntry) -> str:
-    """The name of the source or service whose events these are, "" if it has none."""
-    if isinstance(entry, rec.SourceEvents):
-        return entry.source
-    return entry.service if isinstance(entry, rec.StepDone) else ""
 
 
 def _table(batches: list[_Batch]) -> pa.Table:

@@ -47,15 +47,21 @@ def _await(processes: Processes, kind: type[Ready | Ended], timeout_ms: int) -> 
                 return
             if isinstance(news, Ended):
                 raise BrokerFailedError(_last_words(news))
-        poller = zmq.Poller()
-        for fd in processes.fds():
-            poller.register(fd, zmq.POLLIN)
-        poller.poll(limits.TICK_MS)
+        _wait(processes)
     raise BrokerFailedError(f"the broker was not done within {timeout_ms // 1000} s")
+
+
+def _wait(processes: Processes) -> None:
+    """For news, a tick at most."""
+    poller = zmq.Poller()
+    for fd in processes.fds():
+        poller.register(fd, zmq.POLLIN)
+    poller.poll(limits.TICK_MS)
 
 
 def _blame(processes: Processes, error: Exception) -> None:
     """If the broker is dead, it says more than whoever waited for it."""
+    _wait(processes)  # its threads may take a moment to end
     for news in processes.news():
         if isinstance(news, Ended):
             raise BrokerFailedError(_last_words(news)) from error
