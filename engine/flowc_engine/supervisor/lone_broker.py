@@ -6,12 +6,15 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import zmq
 
 from flowc_engine import limits
 from flowc_engine.supervisor.children import BROKER
 from flowc_engine.supervisor.launch import Ended, Processes, Ready, RunFiles
+
+_News = TypeVar("_News", Ready, Ended)
 
 
 class BrokerFailedError(Exception):
@@ -31,20 +34,28 @@ def lone_broker(files: RunFiles) -> Iterator[None]:
         try:
             yield
         except Exception as error:
-            _blame(processes, error)
+            ended = _stop(processes)
+            if ended.how.code != 0:  # its death says more than whoever waited for it
+                raise BrokerFailedError(_last_words(ended)) from error
             raise
-        processes.signal(BROKER, signal.SIGTERM)
-        _await(processes, Ended, limits.DRAIN_MS_MAX)
+        _stop(processes)
     finally:
         processes.kill_all()
 
 
-def _await(processes: Processes, kind: type[Ready | Ended], timeout_ms: int) -> None:
+def _stop(processes: Processes) -> Ended:
+    """Ask the broker to end, and see how it did. One that is dead already may still be ending: its
+    leader is a zombie before its threads are gone."""
+    processes.signal(BROKER, signal.SIGTERM)
+    return _await(processes, Ended, limits.DRAIN_MS_MAX)
+
+
+def _await(processes: Processes, kind: type[_News], timeout_ms: int) -> _News:
     deadline = time.monotonic() + timeout_ms / 1000
     while time.monotonic() < deadline:
         for news in processes.news():
             if isinstance(news, kind):
-                return
+                return news
             if isinstance(news, Ended):
                 raise BrokerFailedError(_last_words(news))
         _wait(processes)
@@ -57,14 +68,6 @@ def _wait(processes: Processes) -> None:
     for fd in processes.fds():
         poller.register(fd, zmq.POLLIN)
     poller.poll(limits.TICK_MS)
-
-
-def _blame(processes: Processes, error: Exception) -> None:
-    """If the broker is dead, it says more than whoever waited for it."""
-    _wait(processes)  # its threads may take a moment to end
-    for news in processes.news():
-        if isinstance(news, Ended):
-            raise BrokerFailedError(_last_words(news)) from error
 
 
 def _last_words(ended: Ended) -> str:
