@@ -96,6 +96,7 @@ class BrokerCore:
             case wire.Applied():
                 self.applied = message
             case wire.StatusRequest():
+                self._tell_log(now_ms, asked=peer in self._log_peers)
                 self._send(peer, self.status(now_ms))
             case wire.Drain():
                 self._drain()
@@ -420,10 +421,10 @@ class BrokerCore:
         else:
             self._waiting.append((self.state.record, send))
 
-    def _tell_log(self, now_ms: int) -> None:
+    def _tell_log(self, now_ms: int, *, asked: bool = False) -> None:
         """Say how far the log may read: not at every commit, or it would wake for each lone
         event."""
-        due = now_ms - self._told_ms >= limits.LOG_TELL_MS
+        due = asked or now_ms - self._told_ms >= limits.LOG_TELL_MS
         if self._log_peers and due and self._log_told != self._durable_at:
             self._told_ms, self._log_told = now_ms, self._durable_at
             for peer in self._log_peers:
