@@ -37,11 +37,12 @@ class Tally:
 
     def __init__(self) -> None:
         self.count = self.qty = 0
+        self.begun_ns = time.monotonic_ns()  # before it is connected
         atexit.register(self.report)
 
     def report(self) -> None:
         """What came."""
-        report(type(self).__name__, count=self.count, qty=self.qty)
+        report(type(self).__name__, count=self.count, qty=self.qty, begun_ns=self.begun_ns)
 
 
 class Count(Tally):
