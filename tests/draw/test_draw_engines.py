@@ -1,7 +1,7 @@
 """Which engine draws: Graphviz where it works, else flowc's own, and always the whole picture."""
 
-import importlib.util
 import shutil
+import sys
 import time
 
 import pytest
@@ -15,8 +15,6 @@ from flowc_engine.drawing.render import draw
 from support import systems
 
 needs_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz is not installed")
-has_resvg = importlib.util.find_spec("resvg_py") is not None
-needs_resvg = pytest.mark.skipif(not has_resvg, reason="the extra flowc[png] is not installed")
 
 
 @pytest.fixture
@@ -88,16 +86,17 @@ def test_dot_makes_png():
     assert draw(topology_of(systems.shop()), "png", "dot").data.startswith(b"\x89PNG")
 
 
-@needs_resvg
 def test_png_of_the_layered_picture():
-    if not png.has_font():
-        pytest.skip("no font on this machine")
+    if png.sans_serif() is None:
+        with pytest.raises(PngError, match="fonts-dejavu-core"):
+            draw(topology_of(systems.shop()), "png", "layered")
+        return
     drawing = draw(topology_of(systems.shop()), "png", "layered")
     assert drawing.engine == "flowc-layered and resvg"
     assert drawing.data.startswith(b"\x89PNG")
 
 
-@pytest.mark.skipif(has_resvg, reason="the extra flowc[png] is installed")
-def test_png_without_the_means_names_the_next_command():
+def test_png_without_the_means_names_the_next_command(monkeypatch):
+    monkeypatch.setitem(sys.modules, "resvg_py", None)  # as if it were not installed
     with pytest.raises(PngError, match=r"pip install 'flowc\[png\]'"):
         draw(topology_of(systems.shop()), "png", "layered")

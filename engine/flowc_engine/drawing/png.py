@@ -7,6 +7,8 @@ from importlib import import_module
 
 SCALE = 2.0  # sharp on today's screens
 SIDE_PX_MAX = 16_000
+FAMILIES = ("Arial", "DejaVu Sans", "Liberation Sans", "Noto Sans", "Open Sans", "Roboto", "Ubuntu")
+"""What `sans-serif` may be, best first: resvg knows of no default but the first."""
 PROBE = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20">'
     '<text x="2" y="15" font-family="Helvetica, sans-serif">x</text></svg>'
@@ -25,18 +27,22 @@ def png_bytes(svg: str, width_px: float) -> bytes:
         raise PngError(
             "PNG needs Graphviz's dot, or the extra: pip install 'flowc[png]' (or use -f svg)"
         ) from error
-    if not has_font():
+    family = sans_serif()
+    if family is None:
         raise PngError(
-            "this machine has no font, so a PNG would have no text: install one, "
+            "this machine has no font for a PNG's text: install one, "
             "such as the package fonts-dejavu-core, or use -f svg"
         )
     zoom = min(SCALE, SIDE_PX_MAX / max(width_px, 1.0))
-    return bytes(resvg.svg_to_bytes(svg_string=svg, zoom=zoom))
+    return bytes(resvg.svg_to_bytes(svg_string=svg, zoom=zoom, sans_serif_family=family))
 
 
 @cache
-def has_font() -> bool:
-    """Whether text leaves a mark: without a font, resvg leaves it out in silence."""
+def sans_serif() -> str | None:
+    """The first family in which text leaves a mark: without one, resvg leaves it out in silence."""
     resvg = import_module("resvg_py")
-    blank = PROBE.replace(">x<", "><")
-    return bool(resvg.svg_to_bytes(svg_string=PROBE) != resvg.svg_to_bytes(svg_string=blank))
+    blank = resvg.svg_to_bytes(svg_string=PROBE.replace(">x<", "><"))
+    for family in FAMILIES:
+        if resvg.svg_to_bytes(svg_string=PROBE, sans_serif_family=family) != blank:
+            return family
+    return None
