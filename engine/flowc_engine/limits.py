@@ -52,9 +52,9 @@ CLOSE_LINGER_MS: Final = 200
 FRAME_COST_BYTES: Final = 512  # what a message counts besides its bytes
 
 # ---- log process
-LOG_TELL_MS: Final = 200  # the broker tells the log how far it may read this often, or when asked
-LOG_LINGER_MS: Final = 250  # a transaction costs ms however few its rows are
-LOG_LINGER_MAX_MS: Final = 500  # where many types make each transaction slow
+LOG_TELL_MS: Final = 500  # the broker tells the log how far it may read this often, or when asked
+LOG_LINGER_MS: Final = 1_000  # a transaction costs ms however few its rows are
+LOG_LINGER_MAX_MS: Final = 2_000  # where many types make each transaction slow
 LOG_DUTY: Final = 10  # a transaction is followed by a pause of ten times its duration
 LOG_ROWS_PER_TRANSACTION: Final = 20_000  # as many are applied at once, without lingering
 LOG_BYTES_PER_TRANSACTION: Final = 8 * MIB

@@ -10,9 +10,6 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -58,7 +55,6 @@ class LogProcess:
         self._questions: list[int] = []
         self.stopping = False
         self._progress = Progress()
-        self._calm = ThreadPoolExecutor(1, "calm", initializer=_be_calm)
         self._server = QueryServer(query, self._progress, WireSchemas(plan))
         hello = wire.Hello("log", "log", 0, secrets.token_hex(8), plan.hash, os.getpid())
         self._client = Client(broker, hello)
@@ -85,7 +81,6 @@ class LogProcess:
             self._progress.closed()
             self._close_store()
             self._server.close()
-            self._calm.shutdown()
             self._client.close()
             self._progress.close()
 
@@ -174,12 +169,11 @@ class LogProcess:
         assert durable is not None
         begun = time.monotonic()
         clean = not store.unsaved
-        work = self._calmly if not self._full() else _at_once
         try:
-            work(follower.step, durable)
+            follower.step(durable)
         except duckdb.OutOfMemoryException:
             store.readers.interrupt()  # queries have taken it; they can be asked again
-            work(follower.step, durable)
+            follower.step(durable)
         ended = time.monotonic()
         if clean:
             self._checkpoint_at = ended + limits.LOG_CHECKPOINT_MS / 1000
@@ -192,13 +186,9 @@ class LogProcess:
     def _checkpoint_if_due(self, store: LogStore, now: float) -> None:
         full = store.bytes_since_save >= limits.LOG_CHECKPOINT_BYTES
         if store.unsaved and (full or now >= self._checkpoint_at):
-            self._calmly(store.checkpoint)
+            store.checkpoint()
             self._checkpoint_at = time.monotonic() + limits.LOG_CHECKPOINT_MS / 1000
             self._tell(store)
-
-    def _calmly(self, work: Callable[..., object], *args: object) -> None:
-        """Do it on the thread that gives way to every other process."""
-        self._calm.submit(work, *args).result()
 
     def _tell(self, store: LogStore) -> None:
         applied = wire.Applied(store.applied.offset, store.applied.record, store.saved.record)
@@ -256,18 +246,6 @@ class LogProcess:
         if self._store is not None:
             self._store.close()
         self._follower = self._store = None
-
-
-def _at_once(work: Callable[..., object], *args: object) -> None:
-    work(*args)
-
-
-def _be_calm() -> None:
-    """Run this thread only where nobody else wants to: what a transaction takes would otherwise be
-    the tail of a lone event's way. A thread can't come back from there without privileges, so
-    what somebody waits for is done by another one."""
-    with suppress(OSError):  # a container may forbid it
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def run_log(state: Path, plan_file: Path, broker: str, query: str) -> LogProcess:
