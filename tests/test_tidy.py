@@ -388,6 +388,8 @@ UNITS: Final = frozenset(
         "QUERIES",
         "RESTARTS",
         "DEFERRED",
+        "OFFSETS",
+        "PARKED",
         "FILES",
         "LEVELS",
         "ATTEMPTS",

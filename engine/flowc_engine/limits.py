@@ -24,6 +24,8 @@ DELIVER_BYTES_MAX: Final = 1 * MIB
 SOURCE_WINDOW_BYTES_MAX: Final = 4 * MIB  # published by a source and not acknowledged
 SOURCE_WINDOW_MESSAGES_MAX: Final = 64
 DEFERRED_PER_SLOT_MAX: Final = 1_024
+PARKED_PER_SLOT_MAX: Final = 1_000_000  # neither retried nor dropped: in memory, and in snapshots
+UNPARK_OFFSETS_MAX: Final = 10_000  # of one message
 
 # ---- journal
 PREPARE_BYTES: Final = 512 * KIB  # of the next segment, written and synced at a time

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from flowc.codec import Codecs
 from flowc.outbox import STEP_BYTES_MAX, Outbox
 from flowc.packing import Bodies, UnfitError
+from flowc.rows import Rows
 from flowc_engine import limits
 from flowc_engine.bus import wire
 
@@ -24,8 +25,8 @@ class Part(NamedTuple):
     handled: int
 
 
-Blame = Callable[[int, str, str], wire.Parked]
-"""From an offset, its event's name and what its handlers emitted wrongly, to its parked form."""
+Blame = Callable[[Rows, int, str], wire.Parked]
+"""From rows, the index of one, and what its handlers emitted wrongly, to its parked form."""
 
 
 class Draft:
@@ -39,7 +40,7 @@ class Draft:
         self.deferred: list[int] = []
         self.resolved: list[int] = []
         self.handled = 0
-        self._handled_rows: list[tuple[str, Sequence[int]]] = []
+        self._handled_rows: list[Rows] = []
 
     @property
     def empty(self) -> bool:
@@ -50,9 +51,9 @@ class Draft:
         """Only a cursor moved: nobody waits for that."""
         return not (self.outbox.count or self.parked or self.deferred or self.resolved)
 
-    def ran(self, event: str, offsets: Sequence[int]) -> None:
+    def ran(self, rows: Rows) -> None:
         """The handlers of these events were called."""
-        self._handled_rows.append((event, offsets))
+        self._handled_rows.append(rows)
 
     def steps(self, blame: Blame, time_us: int) -> Iterator[Part]:
         """The steps that this makes: one, unless it is too large for that. `time_us` is that of its
@@ -86,8 +87,8 @@ class Draft:
 
     def _park(self, cause: int, why: str, blame: Blame) -> None:
         self.outbox.drop(cause)
-        event = next(name for name, offsets in self._handled_rows if cause in offsets)
-        self.parked.append(blame(cause, event, why))
+        rows = next(rows for rows in self._handled_rows if cause in rows.offsets)
+        self.parked.append(blame(rows, rows.offsets.index(cause), why))
 
     def _split(self, through: int) -> Draft:
         """Keep what belongs to offsets up to `through`; the rest comes back."""

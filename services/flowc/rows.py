@@ -56,6 +56,11 @@ class Rows:
         key = self.codec.key
         return [None] * len(self) if key is None else [getattr(e, key) for e in self.events]
 
+    def partition(self, index: int) -> int:
+        """The partition of one event."""
+        found: int = self.batch.column("_partition")[index].as_py()
+        return found
+
     @cached_property
     def roots(self) -> list[int]:
         """The start of each event's chain of causes."""

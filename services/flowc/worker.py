@@ -86,6 +86,7 @@ class Worker:
         self._queue: deque[_Delivery] = deque()
         self._unconfirmed: deque[tuple[wire.Step, list[memoryview], int]] = deque()
         self._unconfirmed_bytes = 0
+        self._number = 0  # of the next step
         self._assign: wire.Assign | None = None
         self._partitions: frozenset[int] = frozenset()
         self._skip: frozenset[int] = frozenset()
@@ -128,32 +129,24 @@ class Worker:
             self._flush(send=False)
         self._assign = assign
         self._partitions = frozenset(assign.partitions)
-        self._skip = frozenset(assign.deferred)
+        self._skip = frozenset((*assign.deferred, *assign.parked))
         position = -1 if fresh else self._draft.begin
         replay = not self.service.stateless
         self._resume = wire.Resume(assign.service, assign.slot, assign.epoch, replay, position)
         self._send(self._resume, ())
         if fresh:
+            self._number = assign.number
             self._draft = Draft(assign.cursor, self._codecs)
             self._replaying_to = assign.cursor if replay and assign.cursor > 0 else None
         else:
             self._send_again(assign)
 
     def _send_again(self, assign: wire.Assign) -> None:
-        """The steps that the broker does not have; what it has is told by its cursor, and by what
-        is no longer deferred."""
-        waiting = set(assign.deferred)
+        """The steps that the broker does not have."""
         kept, self._unconfirmed, self._unconfirmed_bytes = self._unconfirmed, deque(), 0
-        before = assign.cursor
         for step, bodies, size in kept:
-            moved = step.after > step.before
-            missing = step.after > assign.cursor or (
-                not moved and step.after == assign.cursor and not waiting.isdisjoint(step.resolved)
-            )
-            if missing:
-                again = msgspec.structs.replace(step, epoch=assign.epoch, before=before)
-                before = again.after
-                self._say(again, bodies, size)
+            if step.number >= assign.number:
+                self._say(msgspec.structs.replace(step, epoch=assign.epoch), bodies, size)
 
     def _stepped(self, stepped: wire.Stepped) -> None:
         if self._assign is None or stepped.epoch != self._assign.epoch or not self._unconfirmed:
@@ -174,7 +167,7 @@ class Worker:
             self._deferred(deliver, rows)
             return
         replay = deliver.mode == "replay"
-        own = [self._own(whole, deliver, replay=replay) for whole in rows]
+        own = [self._own(whole, deliver) for whole in rows]
         pieces: deque[_Piece] = deque()
         for run in in_order(own):
             if replay:
@@ -183,12 +176,11 @@ class Worker:
                 pieces += self._above_floors(run, assign.floors)
         self._queue.append(_Delivery(deliver, pieces))
 
-    def _own(self, whole: Rows, deliver: wire.Deliver, *, replay: bool) -> Rows:
+    def _own(self, whole: Rows, deliver: wire.Deliver) -> Rows:
         """The rows that are to be handled, decoded if their handlers want them one by one."""
         own = rows_between(whole, deliver.begin, deliver.end)
         own = rows_of_partitions(own, self._partitions)
-        if replay:
-            own = self._without_deferred(own)
+        own = self._without_deferred(own)
         if len(own) and not self._calls[own.event].whole:
             own.decode()
         return own
@@ -198,8 +190,9 @@ class Worker:
         return Rows(codec, codec.read(body), offsets_of(batch), batch.source)
 
     def _without_deferred(self, rows: Rows) -> Rows:
-        """Deferred events are not part of the past: they will be handled yet."""
-        if self._skip.isdisjoint(rows.offsets):
+        """Deferred events are no part of the past: they will be handled yet, as parked ones may. In
+        live deliveries they can be too, below a floor."""
+        if not self._skip or self._skip.isdisjoint(rows.offsets):
             return rows
         return rows.take([i for i, o in enumerate(rows.offsets) if o not in self._skip])
 
@@ -338,7 +331,7 @@ class Worker:
     # ---- handlers
 
     def _run(self, rows: Rows) -> None:
-        self._draft.ran(rows.event, rows.offsets)
+        self._draft.ran(rows)
         call = self._calls[rows.event]
         if call.whole:
             self._run_whole(call, rows)
@@ -419,7 +412,7 @@ class Worker:
         offset, error = rows.offsets[failed.row], failed.error
         self._complain(rows.event, offset, 1, error)
         if isinstance(error, ContractError):
-            self._draft.parked.append(self._parked(offset, rows.event, error, 1))
+            self._draft.parked.append(self._parked(rows, failed.row, user_trace(error), 1))
             return
         due = self._now + backoff_s(self._retry_plan(rows.event), 1, self._dice)
         self._hold(rows, failed.row, attempts=1, due=due)
@@ -427,7 +420,7 @@ class Worker:
     def _retry(self, held: Held, now: float) -> None:
         row, event = held.row, held.row.event
         plan = self._retry_plan(event)
-        self._draft.ran(event, row.offsets)
+        self._draft.ran(row)
         failed = self._calls[event].run(
             row, self._draft.outbox, attempt=held.attempts + 1, replaying=False
         )
@@ -441,7 +434,7 @@ class Worker:
                 self._retries.again(held, now + backoff_s(plan, attempts, self._dice))
                 return
             if lasting or plan.then == "park":
-                parked = self._parked(held.offset, event, failed.error, attempts)
+                parked = self._parked(row, 0, user_trace(failed.error), attempts)
                 self._draft.parked.append(parked)
             elif plan.then == "halt":
                 self.flush()
@@ -468,17 +461,18 @@ class Worker:
             self._names(event), event, offset, attempt, user_trace(error),
         )  # fmt: skip
 
-    def _parked(self, offset: int, event: str, error: BaseException, attempts: int) -> wire.Parked:
-        text = user_trace(error)[: limits.ERROR_TEXT_CHARS_MAX]
-        now_us = self._clock.now_us()
-        return wire.Parked(offset, event, self._names(event), text, attempts, now_us)
+    def _parked(self, rows: Rows, index: int, error: str, attempts: int) -> wire.Parked:
+        return wire.Parked(
+            rows.offsets[index], rows.event, self._names(rows.event),
+            error[: limits.ERROR_TEXT_CHARS_MAX], attempts, self._clock.now_us(),
+            rows.partition(index),
+        )  # fmt: skip
 
-    def _blame(self, offset: int, event: str, why: str) -> wire.Parked:
+    def _blame(self, rows: Rows, index: int, why: str) -> wire.Parked:
+        event, offset = rows.event, rows.offsets[index]
         text = f"{self._names(event)} emitted {why}"
         self._log.error("%s, for %s at offset %d: parked", text, event, offset)
-        text = f"SchemaError: {text}"[: limits.ERROR_TEXT_CHARS_MAX]
-        now_us = self._clock.now_us()
-        return wire.Parked(offset, event, self._names(event), text, 1, now_us)
+        return self._parked(rows, index, f"SchemaError: {text}", 1)
 
     # ---- steps
 
@@ -491,9 +485,10 @@ class Worker:
 
     def _step(self, part: Part) -> wire.Step:
         assert self._assign is not None
+        number, self._number = self._number, self._number + 1
         return wire.Step(
             self.service.name, self.slot, self._assign.epoch, part.before, part.after,
-            part.out.batches, part.parked, part.deferred, part.resolved, part.handled,
+            part.out.batches, part.parked, part.deferred, part.resolved, part.handled, number,
         )  # fmt: skip
 
     def _say(

@@ -286,10 +286,90 @@ def test_deferred_events_are_delivered_to_the_next_process(bench):
     assert (deferred.mode, deferred.offsets) == ("deferred", [1])
     bench.say(
         b"new",
-        wire.Step("Pay", 0, epoch, 3, 3, [wire.Batch("Paid", 1)], resolved=[1]),
+        wire.Step("Pay", 0, epoch, 3, 3, [wire.Batch("Paid", 1)], resolved=[1], number=1),
         b"1",
     )
     assert bench.core.state.slots["Pay", 0].deferred == []
+
+
+def parked(offset: int) -> wire.Parked:
+    return wire.Parked(offset, "Placed", "on_placed", "ValueError", 6, 0, 7)
+
+
+def test_a_parked_event_is_retried_by_its_service_once_it_is_durable_that_it_is(bench):
+    """Spec 4.22."""
+    epoch = deliver(bench)
+    bench.say(b"pay", wire.Step("Pay", 0, epoch, 0, 3, parked=[parked(0), parked(2)]))
+    bench.sync()
+    bench.hello(b"op", "control", "parked")
+    bench.fetches.clear()
+    bench.say(b"op", wire.Unpark("Pay", [2, 1, 2, 99], retry=True))
+    assert bench.heard(b"op") == []
+    assert bench.fetches == []
+    bench.sync()
+    assert bench.heard(b"op") == [wire.Unparked([2], [])]
+    (fetch,) = bench.fetches
+    assert fetch.at == (2,)
+    slot = bench.core.state.slots["Pay", 0]
+    assert (slot.parked_now, slot.deferred, slot.parked) == ({0: 7}, [2], 2)
+    bench.say(b"op", wire.Unpark("Pay", [2], retry=True))
+    bench.sync()
+    assert bench.heard(b"op") == [wire.Unparked([], [])], "once"
+
+
+def test_a_parked_event_is_dropped(bench):
+    epoch = deliver(bench)
+    bench.say(b"pay", wire.Step("Pay", 0, epoch, 0, 3, parked=[parked(0)]))
+    bench.hello(b"op", "control", "parked")
+    bench.say(b"op", wire.Unpark("Pay", [0], retry=False))
+    bench.sync()
+    assert bench.heard(b"op") == [wire.Unparked([0], [])]
+    slot = bench.core.state.slots["Pay", 0]
+    assert (slot.parked_now, slot.deferred) == ({}, [])
+
+
+def test_no_more_are_retried_at_once_than_may_be_deferred(bench, monkeypatch):
+    monkeypatch.setattr(limits, "DEFERRED_PER_SLOT_MAX", 2)
+    epoch = deliver(bench)
+    step = wire.Step("Pay", 0, epoch, 0, 3, parked=[parked(0), parked(2)], deferred=[1])
+    bench.say(b"pay", step)
+    bench.hello(b"op", "control", "parked")
+    bench.say(b"op", wire.Unpark("Pay", [0, 2], retry=True))
+    bench.sync()
+    assert bench.heard(b"op") == [wire.Unparked([0], [2])]
+
+
+def test_only_control_may_unpark_and_drain(bench):
+    deliver(bench)
+    for message in (wire.Unpark("Pay", [0], retry=True), wire.Drain()):
+        bench.say(b"pay", message)
+        (refused,) = bench.heard(b"pay")
+        assert refused.code == "role"
+    assert not bench.core.draining
+
+
+def test_a_step_is_taken_by_its_number(bench):
+    """Spec 4.24: one that resolves what was parked, retried and deferred again is no repeat."""
+    epoch = deliver(bench)
+    bench.say(b"pay", wire.Step("Pay", 0, epoch, 0, 3, deferred=[1]))
+    again = wire.Step("Pay", 0, epoch, 3, 3, resolved=[1], parked=[parked(1)], number=1)
+    bench.say(b"pay", again)
+    bench.hello(b"op", "control", "parked")
+    bench.say(b"op", wire.Unpark("Pay", [1], retry=True))
+    bench.sync()
+    bench.heard(b"pay")
+    bench.say(b"pay", again)
+    (refused,) = bench.heard(b"pay")
+    assert refused.why == "step 2 is expected, this is 1"
+    assert bench.core.state.slots["Pay", 0].deferred == [1]
+
+
+def test_a_service_with_too_many_parked_is_refused_more(bench, monkeypatch):
+    monkeypatch.setattr(limits, "PARKED_PER_SLOT_MAX", 1)
+    epoch = deliver(bench)
+    bench.say(b"pay", wire.Step("Pay", 0, epoch, 0, 3, parked=[parked(0), parked(2)]))
+    (refused,) = bench.heard(b"pay")
+    assert "at most 1" in refused.why
 
 
 def test_idle_is_when_all_is_consumed_and_every_source_is_done(bench):

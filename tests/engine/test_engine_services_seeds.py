@@ -12,7 +12,7 @@ import pytest
 from support.services import FAULTS, simulate
 from support.verdict import Verdict, judge
 
-QUICK, SLOW = range(25), 100
+QUICK, OPERATED, SLOW = range(25), range(15), 100
 EVENTS, EVENTS_SLOW = 30, 60
 
 
@@ -36,6 +36,15 @@ def test_seed(seed: int) -> None:
     assert verdict == Verdict(verdict.events)
 
 
+@pytest.mark.parametrize("seed", OPERATED)
+def test_seed_with_an_operator(seed: int) -> None:
+    """What was parked is handled again, once, and by the service that gave up on it (4.22)."""
+    world = simulate(seed, EVENTS, operated=True)
+    verdict = judge(world)
+    assert verdict == Verdict(verdict.events)
+    assert world.operator is not None
+
+
 def test_a_seed_decides_all() -> None:
     def trace(seed: int) -> list[object]:
         world = simulate(seed, EVENTS)
@@ -52,7 +61,7 @@ def test_a_thousand_seeds(first: int) -> None:
     ended: Counter[str] = Counter()
     events = 0
     for seed in range(first, first + SLOW):
-        world = simulate(seed, EVENTS_SLOW)
+        world = simulate(seed, EVENTS_SLOW, operated=seed % 3 == 0)
         verdict = judge(world)
         assert verdict == Verdict(verdict.events), seed
         faults += world.faults

@@ -46,7 +46,7 @@ def test_without_sql_it_lists_the_event_types(flowc):
         ("Lost", "0"), ("Paid", "1"), ("Placed", "2"), ("Shipped", "2"),
     ]  # fmt: skip
     assert "5 events of 4 types" in result.stderr
-    assert "1 parked: SELECT * FROM _parked" in result.stderr
+    assert "1 parked: `flowc parked list" in result.stderr
     assert "fit no table" not in result.stderr
 
 

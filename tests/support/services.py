@@ -23,14 +23,13 @@ import pytest
 
 import flowc
 from flowc.calls import Who, make_call
-from flowc.classes import Classes
 from flowc.clock import Clock
-from flowc.codec import Codecs
 from flowc.errors import FencedError, RefusedError
 from flowc.load import Handler, function_of
 from flowc.packing import EmittedBatch, Packer, by_type
+from flowc.rows import offsets_of
 from flowc.worker import MemoryLostError, Worker
-from flowc_dsl.plan import HandlerPlan, OutputPlan, Plan, RetryPlan, ServicePlan
+from flowc_dsl.plan import Plan, ServicePlan
 from flowc_engine import limits
 from flowc_engine.broker.fetch import _collect, _Record, record_of
 from flowc_engine.broker.verify import BodyVerifier
@@ -38,77 +37,12 @@ from flowc_engine.bus import wire
 from flowc_engine.core import effects as fx
 from flowc_engine.core.broker import BrokerCore
 from flowc_engine.core.layout import LayoutError
-from support.plans import event
+from support.fates import CODECS, HASHES, PLANS, fate, outputs
 from support.world import Disk
 
 KEYS = 9
 Message = tuple[bytes, list[bytes]]  # as on the wire
 Link = tuple[deque[Message], deque[Message]]  # to the broker, to the client
-
-# ---- the system
-
-
-def _plan(ship: int) -> Plan:
-    quick = RetryPlan(attempts=3, backoff_min_ms=1, backoff_max_ms=2)
-    slow = RetryPlan(attempts=3, backoff_min_ms=60, backoff_max_ms=250)
-
-    def service(name: str, triggers: str, outputs: str, retry: RetryPlan, **more: Any) -> Any:
-        groups = tuple(
-            tuple(OutputPlan(o.rstrip("*"), "any" if o.endswith("*") else "one") for o in g)
-            for g in (group.split("|") for group in outputs.split())
-        )
-        handlers = (HandlerPlan(tuple(triggers.split()), groups, retry=retry),)
-        return ServicePlan(name, "python", f"app:{name}", handlers, **more)
-
-    names = ("Placed", "Moved", "Paid", "Held", "Noted", "Shipped", "Told", "Counted")
-    return Plan(
-        "Fates",
-        tuple(event(n, external=n in {"Placed", "Moved"}) for n in names),
-        (
-            service("Pay", "Placed Moved", "Paid|Held Noted*", slow),
-            service("Ship", "Paid Held", "Shipped", quick, replicas=ship),
-            service("Tell", "Shipped", "Told", slow, stateless=True),
-            service("Count", "Noted Shipped", "Counted*", quick),
-            service("Keep", "Held Paid", "", slow),
-        ),
-        {},
-        {},
-    )
-
-
-PLANS = {ship: _plan(ship) for ship in (2, 3)}  # by the replicas of Ship
-HASHES = {ship: plan.hash for ship, plan in PLANS.items()}
-CODECS = Codecs(Classes(PLANS[3]))
-SALT = {"Pay": 0, "Ship": 3, "Tell": 8, "Count": 14, "Keep": 21}
-
-
-def fate(service: str, n: int) -> str | int:
-    """What becomes of event `n` in a service: parked for one of three reasons, or through after
-    so many failures."""
-    m = n + SALT[service]
-    if m % 19 == 5:
-        return "raises"
-    if m % 31 == 11 and service in {"Pay", "Ship", "Tell"}:
-        return "silent"
-    if m % 37 == 13 and service in {"Pay", "Ship", "Tell"}:
-        return "misfit"
-    return {2: 1, 3: 2}.get(m % 9, 0)
-
-
-def outputs(service: str, n: int) -> list[str]:
-    """The types that the handler of event `n` emits, in order."""
-    match service:
-        case "Pay":
-            own = "Paid" if n % 2 else "Held"
-            return [["Noted"], [], ["Noted", "Noted"]][n % 3][:1] + [own] + ["Noted"] * (n % 3 // 2)
-        case "Ship":
-            return ["Shipped"]
-        case "Tell":
-            return ["Told"]
-        case "Count":
-            return ["Counted"] * (n % 2)
-    return []
-
 
 # ---- processes
 
@@ -186,6 +120,8 @@ class Process:
     def _enter(self, n: int, ctx: flowc.Context) -> str | int:
         self.clock.spent_s += self.world.random.choice((0.0, 0.0001, 0.004, 0.02))
         what = fate(self.service.name, n)
+        if what == "raises" and self.world.fixed:
+            return 0
         if what == "raises" or (
             isinstance(what, int) and ctx.attempt <= what and not ctx.replaying
         ):
@@ -284,9 +220,47 @@ class Feed:
         self.unacked.append((message, bodies, self.sent))
 
 
+@dataclass
+class Operator:
+    """Has parked events handled again, now and then; and names some that are not parked."""
+
+    world: ServiceWorld
+    dead = False
+    outbound: list[Message] = field(default_factory=list)
+    done: Counter[tuple[str, int]] = field(default_factory=Counter)
+    asked: str = ""
+
+    def hello(self) -> wire.Hello:
+        return wire.Hello("control", "operator", 0, "o", "", 1)
+
+    def take(self, message: wire.BrokerMessage, _: list[bytes]) -> None:
+        match message:
+            case wire.Who():
+                self.outbound.append(packed(self.hello()))
+            case wire.Unparked():
+                self.done.update((self.asked, o) for o in message.done)
+                self.asked = ""
+            case wire.Refused():
+                raise AssertionError(message)
+
+    def turn(self) -> None:
+        dice = self.world.random
+        if dice.random() < 0.9 or (self.asked and dice.random() < 0.9):  # the answer may be lost
+            return
+        parked = [(s.service, o) for s in self.world.core.state.slots.values()
+                  for o in s.parked_now]  # fmt: skip
+        if parked:
+            self.asked = dice.choice(parked)[0]
+            offsets = [o for s, o in parked if s == self.asked and dice.random() < 0.7]
+            bogus = [0, offsets[0], 10**9] if offsets else [3]
+            self.outbound.append(packed(wire.Unpark(self.asked, [*offsets, *bogus], retry=True)))
+
+
 def packed(message: wire.Message, bodies: Any = ()) -> Message:
     return wire.encode(message), [bytes(b) for b in bodies]
 
+
+Client = Process | Feed | Operator
 
 # ---- the world
 
@@ -296,7 +270,10 @@ FAULTS = ("broker", "kill", "stop", "link", "sleep", "zombie")
 class ServiceWorld:
     """`run` ends when everything is consumed, or raises `AssertionError` for a stall."""
 
-    def __init__(self, seed: int, total: int, *, fault_share: float, relays: bool = False) -> None:
+    def __init__(
+        self, seed: int, total: int, *, fault_share: float, relays: bool = False,
+        operated: bool = False,
+    ) -> None:  # fmt: skip
         self.random = random.Random(seed)
         self.fault_share, self.relays = fault_share, relays
         self.plan = PLANS[3]
@@ -307,17 +284,18 @@ class ServiceWorld:
         self.now_ms = 1_000_000
         self.steps = 0
         self.links: dict[bytes, Link] = {}
-        self.clients: dict[bytes, Process | Feed] = {}
+        self.clients: dict[bytes, Client] = {}
         self._names = 0
         self._again_at = self._relay_at = 0
         self._hit = ("Pay", 0)
         self.faults: Counter[str] = Counter()
         self.ended: Counter[str] = Counter()
+        self.fixed = False  # the fault that makes handlers raise for good
         self.feed = Feed(self, total, self.plan)
+        self.operator = Operator(self) if operated else None
         self.processes: dict[tuple[str, int], Process] = {}
         self._start_broker()
-        self._connect(self.feed)
-        self._spawn_all()
+        self._connect_all()
 
     # ---- processes
 
@@ -332,15 +310,21 @@ class ServiceWorld:
             outbound.clear()
         self._start_broker()
 
-    def _connect(self, client: Process | Feed) -> None:
+    def _connect(self, client: Client) -> None:
         self._names += 1
         peer = b"p%d" % self._names
         self.clients[peer] = client
         self.links[peer] = (deque([packed(client.hello())]), deque())
 
-    def _disconnect(self, client: Process | Feed) -> None:
+    def _disconnect(self, client: Client) -> None:
         for peer in [p for p, c in self.clients.items() if c is client]:
             del self.clients[peer], self.links[peer]
+
+    def _connect_all(self) -> None:
+        self._connect(self.feed)
+        if self.operator is not None:
+            self._connect(self.operator)
+        self._spawn_all()
 
     def _spawn_all(self) -> None:
         for service in self.plan.services:
@@ -367,8 +351,7 @@ class ServiceWorld:
         self._hit = ("Pay", 0)
         self.plan = self.feed.plan = plan
         self.crash_broker()
-        self._connect(self.feed)
-        self._spawn_all()
+        self._connect_all()
         return True
 
     # ---- faults
@@ -428,6 +411,7 @@ class ServiceWorld:
         """Faults for a while, then none; until all is consumed."""
         while self.steps < steps:
             self.steps += 1
+            self.fixed = self.operator is not None and self.steps > 2 * self.feed.total
             self.now_ms += self.random.randrange(1, 40)
             faulty = self.fault_share > 0 and self.steps < 4 * self.feed.total
             if faulty:
@@ -442,7 +426,19 @@ class ServiceWorld:
             not p.dead and p.worker.settled and self.core.state.slots[key].epoch == p.epoch
             for key, p in self.processes.items()
         )
-        return current and self.feed.done and self.core.status(self.now_ms).idle
+        mended = self.operator is None or not any(
+            fate(name, n) == "raises" for name, n in self._parked_numbers()
+        )
+        return current and self.feed.done and mended and self.core.status(self.now_ms).idle
+
+    def _parked_numbers(self) -> Iterator[tuple[str, int]]:
+        numbers = {
+            offset: n
+            for record in self._records()
+            for offset, n in _numbers(record)
+        }  # fmt: skip
+        for slot in self.core.state.slots.values():
+            yield from ((slot.service, numbers[o]) for o in slot.parked_now)
 
     def _step(self, *, faulty: bool) -> None:
         for peer in list(self.links):
@@ -480,7 +476,7 @@ class ServiceWorld:
         """The handshake's messages are repeated until they are answered, so they may get lost."""
         return self.random.random() < 0.15
 
-    def _collect(self, client: Process | Feed) -> None:
+    def _collect(self, client: Client) -> None:
         """What it has sent goes on its way; without a link it is lost."""
         sent, client.outbound = client.outbound, []
         for peer in [p for p, c in self.clients.items() if c is client]:
@@ -551,6 +547,14 @@ class ServiceWorld:
         return iter(self._found[max(at, 0) :])
 
 
+def _numbers(record: _Record) -> Iterator[tuple[int, int]]:
+    first = record.first_offset
+    for batch, body in zip(record.batches, record.bodies, strict=True):
+        offsets = offsets_of(wire.Delivered(batch.event, batch.rows, first, "", batch.places))
+        yield from zip(offsets, CODECS[batch.event].read(body)["n"].to_pylist(), strict=True)
+        first += 0 if batch.places else batch.rows
+
+
 # ---- running one
 
 
@@ -567,10 +571,12 @@ def tight_limits(seed: int) -> Iterator[None]:
         yield
 
 
-def simulate(seed: int, total: int, *, fault_share: float = 0.15) -> ServiceWorld:
-    """A world that ran to its end."""
+def simulate(
+    seed: int, total: int, *, fault_share: float = 0.15, operated: bool = False
+) -> ServiceWorld:
+    """A world that ran to its end. `operated`: parked events are handled again."""
     with tight_limits(seed):
         relays = seed % 4 == 3
-        world = ServiceWorld(seed, total, fault_share=fault_share, relays=relays)
+        world = ServiceWorld(seed, total, fault_share=fault_share, relays=relays, operated=operated)
         world.run()
     return world

@@ -10,8 +10,8 @@ from typing import Any
 from flowc.rows import offsets_of
 from flowc_dsl.plan import ServicePlan
 from flowc_engine.bus import wire
-from flowc_engine.journal import record as rec
-from support.services import CODECS, ServiceWorld, fate, outputs
+from support.fates import CODECS, DROPS, fate, outputs
+from support.services import ServiceWorld
 
 
 @dataclass
@@ -64,19 +64,26 @@ def logged(world: ServiceWorld) -> list[Logged]:
 
 
 def judge(world: ServiceWorld) -> Verdict:
-    """Hold the log, what is parked, and the memories against what the handlers do."""
+    """Hold the log, what is parked, and the memories against what the handlers do.
+
+    What was parked is handled behind what came later, so where an operator had it handled again the
+    order is not judged.
+    """
     log = logged(world)
     verdict = Verdict(len(log))
     feed = [e.n for e in log if e.emitter == "feed"]
     _compare(verdict, "feed", list(range(world.feed.total)), feed)
     parked: dict[str, list[int]] = {s.name: [] for s in world.plan.services}
-    for entry, _, _ in world.disk.entries:
-        if isinstance(entry, rec.StepDone):
-            parked[entry.service] += [p.offset for p in entry.parked]
+    for slot in world.core.state.slots.values():
+        parked[slot.service] += slot.parked_now
     for service in world.plan.services:
         inputs = [e for e in log if e.event in service.subscribes]
-        _judge_outputs(verdict, service.name, inputs, log)
-        wrong = [e.offset for e in inputs if isinstance(fate(service.name, e.n), str)]
+        _judge_outputs(verdict, world, service.name, inputs, log)
+        wrong = [
+            e.offset
+            for e in inputs
+            if not _ends_well(world, service.name, e.n) and service.name != DROPS
+        ]
         if sorted(parked[service.name]) != wrong:
             verdict.misparked.append((service.name, sorted(parked[service.name]), wrong))
         if not service.stateless:
@@ -84,34 +91,62 @@ def judge(world: ServiceWorld) -> Verdict:
     return verdict
 
 
-def _judge_outputs(verdict: Verdict, service: str, inputs: list[Logged], log: list[Logged]) -> None:
+def _ends_well(world: ServiceWorld, service: str, n: int) -> bool:
+    what = fate(service, n)
+    return not isinstance(what, str) or (what == "raises" and world.fixed)
+
+
+def _judge_outputs(
+    verdict: Verdict, world: ServiceWorld, service: str, inputs: list[Logged], log: list[Logged]
+) -> None:
     for key in {e.k for e in inputs}:
         expected = [
             (e.offset, output, e.n)
             for e in inputs
-            if e.k == key and not isinstance(fate(service, e.n), str)
+            if e.k == key and _ends_well(world, service, e.n)
             for output in outputs(service, e.n)
         ]
         found = [(e.cause, e.event, e.n) for e in log if e.emitter == service and e.k == key]
-        _compare(verdict, f"{service} {key}", expected, found)
+        _compare(verdict, f"{service} {key}", expected, _ordered(world, found))
 
 
 def _judge_memory(
     verdict: Verdict, world: ServiceWorld, service: ServicePlan, inputs: list[Logged]
 ) -> None:
+    """Whether a memory has an event that was parked for what its handler emitted depends on whether
+    its process has lived since; and one that was dropped, on whether it was mended before a
+    replay."""
+    number = {e.offset: e.n for e in inputs}
     for slot in range(service.replicas):
         own = frozenset(world.core.state.slots[service.name, slot].partitions)
-        memory = world.processes[service.name, slot].memory
+        memory = [
+            (offset, k)
+            for offset, k in world.processes[service.name, slot].memory
+            if _is_judged(world, service.name, number[offset])
+        ]
         for key in sorted({e.k for e in inputs}):
             expected = [
                 e.offset
                 for e in inputs
                 if e.k == key and (not own or e.partition in own)
-                and fate(service.name, e.n) not in {"raises", "silent"}
+                and _is_judged(world, service.name, e.n)
             ]  # fmt: skip
-            found = [offset for offset, k in memory if k == key]
+            found = _ordered(world, [offset for offset, k in memory if k == key])
             if found != expected:
                 verdict.memory.append((service.name, slot, key, found, expected))
+
+
+def _is_judged(world: ServiceWorld, service: str, n: int) -> bool:
+    dropped = service == DROPS and fate(service, n) == "raises"
+    return _ends_well(world, service, n) and not dropped
+
+
+def _ordered(world: ServiceWorld, found: list[Any]) -> list[Any]:
+    return sorted(found, key=_first) if world.operator is not None else found
+
+
+def _first(value: Any) -> Any:
+    return value[0] if isinstance(value, tuple) else value
 
 
 def _compare(verdict: Verdict, what: str, expected: list[Any], found: list[Any]) -> None:

@@ -11,6 +11,8 @@ import random
 from collections import deque
 from dataclasses import dataclass, field
 
+import msgspec
+
 from flowc_dsl.plan import Plan
 from flowc_engine import limits
 from flowc_engine.bus import wire
@@ -81,6 +83,7 @@ class Host:
     resumed: bool = False
     replay_to: int = 0
     confirmed: int = 0
+    number: int = 0  # of its next step
 
     def hello(self) -> wire.Hello:
         return wire.Hello("service", self.service, self.slot, self.incarnation, self.plan.hash, 1)
@@ -113,15 +116,14 @@ class Host:
         fresh = self.position < 0
         resume = wire.Resume(self.service, self.slot, self.epoch, True, self.position)
         out = [self._say(resume)]
-        before = assign.cursor
-        kept = [u for u in self.unconfirmed if u[0].after > assign.cursor]
+        kept = [u for u in self.unconfirmed if u[0].number >= assign.number]
         self.unconfirmed = []
         for step, bodies in kept:
-            again = _with(step, epoch=self.epoch, before=before)
+            again = msgspec.structs.replace(step, epoch=self.epoch)
             self.unconfirmed.append((again, bodies))
             out.append(self._say(again, bodies))
-            before = again.after
         if fresh:
+            self.number = assign.number
             self.seen, self.deferred, self.unconfirmed = [], {}, []
             self.replay_to = assign.cursor
             self.position = 0 if assign.cursor == 0 else -1
@@ -165,8 +167,10 @@ class Host:
         emits = self.plan.service(self.service).emits
         batches = [wire.Batch(emits[0], len(numbers))] if emits and numbers else []
         step = wire.Step(
-            self.service, self.slot, self.epoch, before, after, batches, [], deferred, resolved
-        )
+            self.service, self.slot, self.epoch, before, after, batches, [], deferred, resolved,
+            number=self.number,
+        )  # fmt: skip
+        self.number += 1
         bodies = [pack(numbers)] if batches else []
         self.unconfirmed.append((step, bodies))
         return self._say(step, bodies)
@@ -408,14 +412,6 @@ class World:
             if len(batches) >= 4 and not fetch.at:
                 break
         return end, batches, bodies
-
-
-def _with(step: wire.Step, *, epoch: int, before: int) -> wire.Step:
-    after = max(step.after, before)
-    return wire.Step(
-        step.service, step.slot, epoch, before, after, step.batches, step.parked, step.deferred,
-        step.resolved, step.handled,
-    )  # fmt: skip
 
 
 assert limits.ASSIGN_REPEAT_MS < limits.HEARTBEAT_LOST_MS

@@ -17,7 +17,7 @@ from typing import Literal
 
 import msgspec
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -53,7 +53,7 @@ class Delivered(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Parked(msgspec.Struct, frozen=True, array_like=True):
-    """An event that a handler gave up on."""
+    """An event that a handler gave up on. `partition` is the event's."""
 
     offset: int
     event: str
@@ -61,6 +61,7 @@ class Parked(msgspec.Struct, frozen=True, array_like=True):
     error: str
     attempts: int
     time_us: int
+    partition: int = 0
 
 
 # ---- said by clients
@@ -106,7 +107,8 @@ class Step(Message, frozen=True):
 
     `deferred` are offsets below `after` that failed and are to be retried later; `resolved` are
     formerly deferred ones that are done (their outputs are among `batches`) or parked. `handled`
-    counts the events that were handled. Bodies follow.
+    counts the events that were handled. `number` is the step's own, dense over the slot's life:
+    `Assign` says which comes next, so a process knows which of its steps were taken. Bodies follow.
     """
 
     service: str
@@ -119,6 +121,7 @@ class Step(Message, frozen=True):
     deferred: list[int] = []
     resolved: list[int] = []
     handled: int = 0
+    number: int = 0
 
 
 class Replayed(Message, frozen=True):
@@ -163,6 +166,17 @@ class Drain(Message, frozen=True):
     """From control: stop delivering; services finish what they hold."""
 
 
+class Unpark(Message, frozen=True):
+    """From control: parked events of a service are to be handled again (`retry`), or never.
+
+    The answer is `Unparked`.
+    """
+
+    service: str
+    offsets: list[int]
+    retry: bool
+
+
 # ---- said by the broker
 
 
@@ -175,7 +189,8 @@ class Assign(Message, frozen=True):
 
     Rows whose partition is not in `partitions`, or whose offset is below `floors[partition]` (other
     partitions: below nothing), are not the slot's. `deferred` are retried by the slot: it gets
-    them in `Deliver`s with `deferred` set.
+    them in `Deliver`s with `deferred` set. `parked` are no part of its past. `number` is the next
+    step's.
     """
 
     service: str
@@ -185,6 +200,8 @@ class Assign(Message, frozen=True):
     cursor: int
     floors: dict[int, int] = {}
     deferred: list[int] = []
+    parked: list[int] = []
+    number: int = 0
 
 
 class Deliver(Message, frozen=True):
@@ -240,6 +257,14 @@ class Published(Message, frozen=True):
     first: int = -1
 
 
+class Unparked(Message, frozen=True):
+    """This became of an `Unpark`, durably: `done` are parked no more. `later` have no room among
+    the slot's deferred events yet; all others were not parked."""
+
+    done: list[int]
+    later: list[int]
+
+
 class Fenced(Message, frozen=True):
     """Another process has taken over: stop at once, emit nothing more."""
 
@@ -271,7 +296,7 @@ class SlotStatus(msgspec.Struct, frozen=True, array_like=True):
     lag: int  # events of its types not handled yet, 0 when idle; offsets, so an upper bound
     handled: int  # events since the broker started
     emitted: int
-    parked: int  # since the state was made
+    parked: int  # now, neither retried nor dropped
     deferred: int
 
 
@@ -313,6 +338,7 @@ ClientMessage = (
     | Applied
     | StatusRequest
     | Drain
+    | Unpark
 )
 BrokerMessage = (
     Who
@@ -321,6 +347,7 @@ BrokerMessage = (
     | Stepped
     | Opened
     | Published
+    | Unparked
     | Fenced
     | Refused
     | Durable

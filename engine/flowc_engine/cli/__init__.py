@@ -25,6 +25,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "run": ("flowc_engine.cli.run:command", "Run every service on a durable event log."),
     "emit": ("flowc_engine.cli.emit:command", "Send events into a running system."),
     "log": ("flowc_engine.cli.log:command", "Query the event log with SQL."),
+    "parked": ("flowc_engine.cli.parked:command", "Retry or drop events that failed."),
     "trace": ("flowc_engine.cli.trace:command", "Show what an event caused."),
 }
 

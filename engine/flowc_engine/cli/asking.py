@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
@@ -29,7 +29,7 @@ _ALL_OF = "SELECT * FROM "
 _CATCH_UP_NOTED = 200_000  # events; fewer are applied before anyone could read about it
 
 
-def _state_of(file: str) -> StateDir:
+def state_of(file: str) -> StateDir:
     """Where the file's system keeps its state. Only the system's name is needed: a program that is
     being changed, and has errors, can still be asked what it did."""
     from flowc_dsl.compile import compile_program
@@ -53,7 +53,7 @@ def asked_log(file: str) -> Iterator[tuple[str, LiveLog | FileLog]]:
     """The name of the file's system, and its log.
 
     What goes wrong, also in the `with`, ends the process with a message."""
-    state = _state_of(file)
+    state = state_of(file)
 
     import duckdb
 
@@ -135,13 +135,13 @@ def print_rows(log: LiveLog | FileLog, sql: str, form: Format, rows_max: int | N
             writer.writerow(names)
             writer.writerows([to_text(v) for v in row] for row in rows)
         case "table":
-            _print_blocks(names, rows)
+            print_blocks(names, rows)
             click.echo(f"{len(rows)} {'row' if len(rows) == 1 else 'rows'}", err=True)
     if answer.truncated and form != "json":
         _note(f"the first {len(rows)} rows; --limit 0 shows all")
 
 
-def _print_blocks(names: list[str], rows: list[list[Any]]) -> None:
+def print_blocks(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """A table, in blocks of columns that fit the terminal; in one, where there is none."""
     from rich.console import Console
     from rich.text import Text
@@ -200,7 +200,7 @@ def _cell(value: object, look: Look) -> str:
     return text
 
 
-def print_stats(log: LiveLog | FileLog, system: str, form: Format) -> None:
+def print_stats(log: LiveLog | FileLog, system: str, form: Format, file: str) -> None:
     """The event types of the log, on stdout."""
     from flowc_engine.log.shown import iso
     from flowc_engine.log.stats import log_stats
@@ -238,9 +238,9 @@ def print_stats(log: LiveLog | FileLog, system: str, form: Format) -> None:
         writer.writerows([row[n] for n in names] for row in listed)
         return
     heads = ["event", "count", "per s", "per s, last minute", "first", "last"]
-    _print_blocks(heads, [[row[n] for n in names] for row in listed])
+    print_blocks(heads, [[row[n] for n in names] for row in listed])
     _note(f"{stats.applied} events of {len(listed)} types" + (", running" if log.live else ""))
     if stats.parked:
-        _note(f"{stats.parked} parked: {_ALL_OF}_parked")
+        _note(f"{stats.parked} parked: `flowc parked list {file}` says why")
     if stats.rejected:
         _note(f"{stats.rejected} fit no table: {_ALL_OF}_rejected")

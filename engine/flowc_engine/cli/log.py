@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from os import fsencode
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from flowc_engine.cli.asking import LIMIT_DEFAULT, Format, asked_log, print_rows, print_stats
-from flowc_engine.cli.common import fail, look_for
+from flowc_engine.cli.common import fail, look_for, shown_path
 
 if TYPE_CHECKING:
     from flowc_engine.log.query import FileLog, LiveLog
@@ -44,7 +45,7 @@ def command(
     Without SQL, a table of the event types: how many, how fast, since when. With SQL (`-` reads it
     from standard input), the rows: one table for each event type, named as it is, with the columns
     _offset _time _source _cause _root _partition _version; _events has the events of all types, and
-    _parked those that a handler gave up on.
+    _parked those that a handler gave up on (see `flowc parked --help`).
     """
     if follow and (sql is not None or form is not None):
         fail("--follow shows events as lines: it takes no SQL and no format")
@@ -54,7 +55,7 @@ def command(
         if follow:
             _follow(log)
         elif text is None:
-            print_stats(log, system, form)
+            print_stats(log, system, form, shown_path(Path(file)))
         else:
             default = LIMIT_DEFAULT if form == "table" else 0
             print_rows(log, text, form, (default if limit is None else limit) or None)

@@ -122,6 +122,5 @@ def _report(summary: RunSummary, planned: Planned, file: Path, *, as_json: bool)
     if not as_json and summary.offset:
         shown = shown_path(file)
         if parked := sum(service.parked for service in summary.services):
-            ask = f'flowc log {shown} "FROM _parked"'
-            click.echo(f"{parked:,} parked: `{ask}` says why")
+            click.echo(f"{parked:,} parked: `flowc parked list {shown}` says why")
         click.echo(f"next: `flowc log {shown}` shows the events, `flowc trace {shown} OFFSET`")

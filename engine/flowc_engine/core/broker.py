@@ -95,11 +95,8 @@ class BrokerCore:
                 self._source_done(peer, message, now_ms)
             case wire.Applied():
                 self.applied = message
-            case wire.StatusRequest():
-                self._tell_log(now_ms, asked=peer in self._log_peers)
-                self._send(peer, self.status(now_ms))
-            case wire.Drain():
-                self._drain()
+            case wire.StatusRequest() | wire.Drain() | wire.Unpark():
+                self._control(peer, message, now_ms)
             case wire.Heartbeat():
                 pass
 
@@ -126,6 +123,7 @@ class BrokerCore:
             if session.assign_record is not None and session.assign_record <= at.record:
                 session.assign_record = None
                 self._assign(session, now_ms)
+            session.release(at.record)
             self._want(session)
 
     def fetched(
@@ -314,18 +312,24 @@ class BrokerCore:
             refusal = f"a step {ends}, of a log that ends at {self.durable_offset}"
         elif not set(message.resolved) <= {*state.deferred, *message.deferred}:
             refusal = "it resolves events that were not deferred"
+        elif message.number != state.steps:
+            refusal = f"step {state.steps} is expected, this is {message.number}"
+        elif len(state.parked_now) + len(message.parked) > limits.PARKED_PER_SLOT_MAX:
+            refusal = (
+                f"it has {len(state.parked_now):,} parked events, at most "
+                f"{limits.PARKED_PER_SLOT_MAX:,}; see `flowc parked --help`"
+            )
         if refusal is not None:
             self._refuse(peer, "step", refusal)
             return
         rows = sum(b.rows for b in message.batches)
         moved = rows or message.parked or message.deferred or message.resolved
-        if moved or message.after > message.before:
-            entry = rec.StepDone(
-                _time_us(now_ms), message.batches, [len(b) for b in bodies],
-                message.service, message.slot, message.epoch, message.before, message.after,
-                message.parked, message.deferred, message.resolved,
-            )  # fmt: skip
-            self._append(entry, rows, bodies, lazy=not moved)
+        entry = rec.StepDone(
+            _time_us(now_ms), message.batches, [len(b) for b in bodies],
+            message.service, message.slot, message.epoch, message.before, message.after,
+            message.parked, message.deferred, message.resolved,
+        )  # fmt: skip
+        self._append(entry, rows, bodies, lazy=not moved)
         session.handled += message.handled
         session.emitted += rows
         session.settle(message.after)
@@ -348,7 +352,7 @@ class BrokerCore:
         assert session.peer is not None
         message = wire.Assign(
             *session.key, session.epoch, state.partitions, state.cursor, dict(state.floors),
-            list(state.deferred),
+            list(state.deferred), list(state.parked_now), state.steps,
         )  # fmt: skip
         self._send(session.peer, message)
         if self.draining:
@@ -360,6 +364,44 @@ class BrokerCore:
             fetch = session.next_fetch(self.durable_offset)
             if fetch is not None:
                 self._out.append(fetch)
+
+    # ---- control
+
+    def _control(
+        self, peer: bytes, message: wire.StatusRequest | wire.Drain | wire.Unpark, now_ms: int
+    ) -> None:
+        match message:
+            case wire.StatusRequest():
+                self._tell_log(now_ms, asked=peer in self._log_peers)
+                self._send(peer, self.status(now_ms))
+            case _ if self._roles[peer].role != "control":
+                self._refuse(peer, "role", "only `control` may say that")
+            case wire.Drain():
+                self._drain()
+            case wire.Unpark():
+                self._unpark(peer, message, now_ms)
+
+    def _unpark(self, peer: bytes, message: wire.Unpark, now_ms: int) -> None:
+        """Let parked events go; to be retried, as many as may be deferred at once."""
+        done: list[int] = []
+        later: list[int] = []
+        wanted = sorted(set(message.offsets))
+        for session in self._slots.values():
+            state = self.state.slots[session.key]
+            if session.key[0] != message.service:
+                continue
+            mine = [o for o in wanted if o in state.parked_now]
+            if message.retry:
+                room = max(0, limits.DEFERRED_PER_SLOT_MAX - len(state.deferred))
+                mine, more = mine[:room], mine[room:]
+                later += more
+            if mine:
+                entry = rec.Unparked(_time_us(now_ms), [], [], *session.key, mine, message.retry)
+                self._append(entry, 0, [])
+                done += mine
+            if mine and message.retry and session.resumed:
+                session.unparked.append((self.state.record, mine))
+        self._send_when_durable(peer, wire.Unparked(sorted(done), sorted(later)))
 
     def _drain(self) -> None:
         if not self.draining:

@@ -57,4 +57,8 @@ def _relay(
                 f"retried; run it with {len(old)} until they are done, and change its replicas then"
             )
         slots[0].parked = sum(s.parked for s in old)
+        for offset, partition in (item for s in old for item in s.parked_now.items()):
+            slots[partition % replicas].parked_now[offset] = partition
+        for slot in slots:  # no process of the old ones may take its steps for this one's
+            slot.steps = max(s.steps for s in old)
     return slots

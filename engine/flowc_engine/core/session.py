@@ -40,7 +40,9 @@ class SlotSession:
     chain: int = 0
     sent: int = 0
     fetching: bool = False
-    deferred: tuple[int, ...] = ()  # to be delivered to a new process
+    deferred: tuple[int, ...] = ()  # to be delivered, whatever the cursor
+    unparked: list[tuple[int, list[int]]] = field(default_factory=list)
+    """To be delivered once the records below this one are durable."""
     outstanding: deque[tuple[int, int]] = field(default_factory=deque)
     outstanding_bytes: int = 0
     handled: int = 0
@@ -59,6 +61,12 @@ class SlotSession:
         self.outstanding.clear()
         self.outstanding_bytes = 0
         self.fetching = False
+        self.unparked.clear()
+
+    def release(self, durable_record: int) -> None:
+        """Deliver what was unparked, durably."""
+        while self.unparked and self.unparked[0][0] <= durable_record:
+            self.deferred = tuple(sorted({*self.deferred, *self.unparked.pop(0)[1]}))
 
     def assign_due(self, now_ms: int) -> bool:
         """Whether an assignment was sent, and its answer is late."""
@@ -76,7 +84,8 @@ class SlotSession:
         if self.resumed:
             return
         self.resumed = True
-        self.deferred = tuple(deferred)
+        self.deferred = tuple(sorted(deferred))
+        self.unparked.clear()
         if position >= 0:  # it lived on
             self.chain = self.sent = position
             return
@@ -142,6 +151,7 @@ class SlotSession:
             and not self.fetching
             and not state.deferred
             and not self.deferred
+            and not self.unparked
             and self.sent >= durable_offset
         )
 
@@ -156,6 +166,6 @@ class SlotSession:
             lag=max(0, end - at),
             handled=self.handled,
             emitted=self.emitted,
-            parked=state.parked,
+            parked=len(state.parked_now),
             deferred=len(state.deferred),
         )

@@ -94,8 +94,19 @@ class SourceEnded(Entry, frozen=True):
     seq: int
 
 
+class Unparked(Entry, frozen=True):
+    """Parked events of a slot were let go: to be handled again (`retry`), or for good."""
+
+    service: str
+    slot: int
+    offsets: list[int]
+    retry: bool
+
+
 class SlotState(msgspec.Struct, array_like=True):
-    """What is kept of a slot of a service."""
+    """What is kept of a slot of a service. `parked` counts what was ever parked, `parked_now` has
+    the offsets and partitions of what still is. `steps` is the number of its next step.
+    """
 
     service: str
     slot: int
@@ -105,6 +116,8 @@ class SlotState(msgspec.Struct, array_like=True):
     parked: int = 0
     deferred: list[int] = []
     floors: dict[int, int] = {}
+    parked_now: dict[int, int] = {}
+    steps: int = 0
 
 
 class SourceState(msgspec.Struct, array_like=True):
@@ -137,7 +150,15 @@ class Mark(Entry, frozen=True):
 
 
 AnyEntry = (
-    SourceEvents | StepDone | SlotEpoch | SourceOpened | SourceEnded | Slots | Snapshot | Mark
+    SourceEvents
+    | StepDone
+    | Unparked
+    | SlotEpoch
+    | SourceOpened
+    | SourceEnded
+    | Slots
+    | Snapshot
+    | Mark
 )
 
 

@@ -36,6 +36,8 @@ class DurableState:
                 source.seq, source.done = entry.seq + rows, False
             case rec.StepDone():
                 _apply_step(self.slots[entry.service, entry.slot], entry)
+            case rec.Unparked():
+                _apply_unparked(self.slots[entry.service, entry.slot], entry)
             case rec.SlotEpoch():
                 self.slots[entry.service, entry.slot].epoch = entry.epoch
             case rec.SourceOpened():
@@ -69,15 +71,29 @@ class DurableState:
 
 def copy_slot(slot: rec.SlotState) -> rec.SlotState:
     """A copy that shares nothing mutable."""
-    return msgspec.structs.replace(slot, deferred=list(slot.deferred), floors=dict(slot.floors))
+    return msgspec.structs.replace(
+        slot,
+        deferred=list(slot.deferred),
+        floors=dict(slot.floors),
+        parked_now=dict(slot.parked_now),
+    )
 
 
 def _apply_step(slot: rec.SlotState, entry: rec.StepDone) -> None:
     slot.cursor = entry.after
+    slot.steps += 1
     slot.parked += len(entry.parked)
+    slot.parked_now.update((p.offset, p.partition) for p in entry.parked)
     slot.deferred.extend(entry.deferred)
     if entry.resolved:  # perhaps one that this step deferred itself
         gone = set(entry.resolved)
         slot.deferred = [o for o in slot.deferred if o not in gone]
     if slot.floors and all(floor <= slot.cursor for floor in slot.floors.values()):
         slot.floors = {}
+
+
+def _apply_unparked(slot: rec.SlotState, entry: rec.Unparked) -> None:
+    for offset in entry.offsets:
+        del slot.parked_now[offset]
+    if entry.retry:
+        slot.deferred.extend(entry.offsets)

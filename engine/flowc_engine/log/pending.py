@@ -28,6 +28,15 @@ _PARKED = pa.schema(
         ("time", pa.timestamp("us", tz="UTC")),
     ]
 )
+_UNPARKED = pa.schema(
+    [
+        ("_offset", pa.int64()),
+        ("service", pa.string()),
+        ("slot", pa.int32()),
+        ("action", pa.string()),
+        ("time", pa.timestamp("us", tz="UTC")),
+    ]
+)
 _REJECTED = pa.schema(
     [
         ("_offset", pa.int64()),
@@ -60,6 +69,7 @@ class Pending:
         self._schemas = schemas
         self._batches: dict[str, list[_Batch]] = {}
         self._parked: list[tuple[object, ...]] = []
+        self._unparked: list[tuple[object, ...]] = []
         self._rejected: list[tuple[object, ...]] = []
         self.rows = 0
         self.journal_bytes = 0
@@ -67,7 +77,7 @@ class Pending:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to write."""
-        return not (self._batches or self._parked or self._rejected)
+        return not (self._batches or self._parked or self._unparked or self._rejected)
 
     @property
     def rejected(self) -> int:
@@ -83,6 +93,10 @@ class Pending:
             for p in entry.parked:
                 row = (p.offset, p.event, entry.service, entry.slot, p.handler, p.error)
                 self._parked.append((*row, p.attempts, p.time_us))
+        elif isinstance(entry, rec.Unparked):
+            action = "retry" if entry.retry else "drop"
+            told = (entry.service, entry.slot, action, entry.time_us)
+            self._unparked += [(offset, *told) for offset in entry.offsets]
         source = rec.emitter(entry)
         first = header.first_offset
         for batch, body in zip(entry.batches, read.bodies, strict=True):
@@ -113,9 +127,11 @@ class Pending:
             yield event, _table(batches)
 
     def extra(self) -> Iterator[tuple[str, pa.Table]]:
-        """The rows of `_parked` and `_rejected`, if any."""
+        """The rows of `_parked`, `_unparked` and `_rejected`, if any."""
         if self._parked:
             yield "_parked", _from_rows(self._parked, _PARKED)
+        if self._unparked:
+            yield "_unparked", _from_rows(self._unparked, _UNPARKED)
         if self._rejected:
             yield "_rejected", _from_rows(self._rejected, _REJECTED)
 

@@ -20,7 +20,7 @@ from flowc_engine import limits
 from flowc_engine.bus import wire
 from flowc_engine.bus.client import Client
 from flowc_engine.log.follow import Follower, durable_place, open_followed, set_aside
-from flowc_engine.log.progress import Progress
+from flowc_engine.log.progress import Progress, Reached
 from flowc_engine.log.readers import is_damage
 from flowc_engine.log.server import QueryServer
 from flowc_engine.log.store import LogStore
@@ -158,7 +158,7 @@ class LogProcess:
         self._store = store = open_followed(file, journal, self._plan, note)
         self._follower = Follower(journal, self._plan, store, note)
         self._follower.check(durable)
-        self._progress.opened(store.readers, store.applied.offset)
+        self._progress.opened(store.readers, _reached(store))
         self._checkpoint_at = time.monotonic() + limits.LOG_CHECKPOINT_MS / 1000
         self._tell(store)
 
@@ -180,7 +180,7 @@ class LogProcess:
         pause_ms = min((ended - begun) * 1000 * limits.LOG_DUTY, limits.LOG_LINGER_MAX_MS)
         self._apply_at = ended + max(pause_ms, limits.LOG_LINGER_MS) / 1000
         self._retry_ms = limits.LOG_RETRY_MIN_MS
-        self._progress.applied(store.applied.offset)
+        self._progress.applied(_reached(store))
         self._tell(store)
 
     def _checkpoint_if_due(self, store: LogStore, now: float) -> None:
@@ -246,6 +246,10 @@ class LogProcess:
         if self._store is not None:
             self._store.close()
         self._follower = self._store = None
+
+
+def _reached(store: LogStore) -> Reached:
+    return Reached(store.applied.offset, store.applied.record)
 
 
 def run_log(state: Path, plan_file: Path, broker: str, query: str) -> LogProcess:

@@ -14,7 +14,7 @@ from flowc_engine import limits
 from flowc_engine.bus.client import configure
 from flowc_engine.log import protocol
 from flowc_engine.log.history import history
-from flowc_engine.log.progress import Progress, drain, wake
+from flowc_engine.log.progress import Progress, Reached, drain, wake
 from flowc_engine.log.readers import QueryError
 from flowc_engine.schema import WireSchemas
 
@@ -104,15 +104,17 @@ class QueryServer:
         wake(self._wake_end)
 
     def _query(self, asked: protocol.Query) -> Frames:
-        offset: int | None = asked.as_of
+        wanted: Reached | None = Reached(asked.as_of)
         if asked.as_of < 0:
-            offset = self._progress.acknowledged(limits.QUERY_AS_OF_MS)
-        readers, applied, reached = self._progress.readers_at(offset or 0, limits.QUERY_AS_OF_MS)
+            wanted = self._progress.acknowledged(limits.QUERY_AS_OF_MS)
+        readers, applied, reached = self._progress.readers_at(
+            wanted or Reached(), limits.QUERY_AS_OF_MS
+        )
         result = readers.query(asked.sql, None if asked.rows_max < 0 else asked.rows_max)
-        current = reached and offset is not None
+        current = reached and wanted is not None
         head = protocol.Answer(asked.id, applied, current, result.truncated)
         return [protocol.encode(head), *protocol.table_frames(result.table)]
 
     def _history(self, asked: protocol.History) -> Frames:
-        readers, applied, _ = self._progress.readers_at(0, limits.QUERY_AS_OF_MS)
+        readers, applied, _ = self._progress.readers_at(Reached(), limits.QUERY_AS_OF_MS)
         return [*history(readers, self._schemas, asked, applied)]

@@ -23,7 +23,7 @@ SELECT t.event, coalesce(n, 0) AS n, first, last, coalesce(recent, 0) AS recent,
 FROM _types t LEFT JOIN seen USING (event) ORDER BY t.event
 """
 _ASIDE = """
-SELECT (SELECT count(*) FROM _parked) AS parked,
+SELECT (SELECT count(*) FROM _parked_now) AS parked,
   (SELECT coalesce(sum("rows"), 0)::BIGINT FROM _rejected) AS rejected
 """
 

@@ -305,9 +305,14 @@ def _synchronise(
             raise tb.LogSchemaError(f"the log holds another {event}: {difference}")
     new = [table for event, table in wanted.items() if event not in stored]
     stored.update({table.event: table for table in new})
-    if new or not listed:
+    if new or not listed or not _has(con, tb.PARKED_VIEW):
         _add_tables(con, new, list(stored.values()))
     return stored
+
+
+def _has(con: duckdb.DuckDBPyConnection, view: str) -> bool:
+    sql = "SELECT 1 FROM duckdb_views() WHERE view_name = ? AND database_name = ?"
+    return con.execute(sql, [view, DATABASE]).fetchone() is not None
 
 
 def _add_tables(
@@ -318,6 +323,9 @@ def _add_tables(
         con.execute(table.create_sql(SCHEMA))
         row = [table.event, table.version, table.key, table.columns_json]
         con.execute(f"INSERT INTO {SCHEMA}._types VALUES (?, ?, ?, ?)", row)
+    for name, columns in tb.SYSTEM_TABLES.items():  # an older file lacks some
+        con.execute(f"CREATE TABLE IF NOT EXISTS {SCHEMA}.{name} ({columns})")
+    con.execute(tb.parked_view_sql(SCHEMA))
     con.execute(tb.events_view_sql(SCHEMA, every))
     con.execute("COMMIT")
     con.execute(f"CHECKPOINT {DATABASE}")

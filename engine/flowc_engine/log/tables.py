@@ -31,11 +31,24 @@ SYSTEM_TABLES: Final = {
     "_types": "event VARCHAR, version INTEGER, key VARCHAR, columns VARCHAR",
     "_parked": "_offset BIGINT, event VARCHAR, service VARCHAR, slot INTEGER, handler VARCHAR, "
     "error VARCHAR, attempts INTEGER, time TIMESTAMPTZ",
+    "_unparked": "_offset BIGINT, service VARCHAR, slot INTEGER, action VARCHAR, time TIMESTAMPTZ",
     "_rejected": "_offset BIGINT, rows INTEGER, event VARCHAR, source VARCHAR, error VARCHAR, "
     "body BLOB",
 }
 """`_types`: the tables of events, and the columns they were made with, as JSON. `_rejected`:
-batches of the journal that no table can take, as they are in the journal."""
+batches of the journal that no table can take, as they are in the journal. `_unparked`: parked
+events that were let go, with `retry` or `drop` as the action."""
+
+PARKED_VIEW: Final = "_parked_now"
+_PARKED_NOW: Final = """
+SELECT _offset, event, service, slot, handler, error, attempts, time, times FROM (
+  SELECT *, count(*) OVER same AS times,
+    row_number() OVER (same ORDER BY time DESC, attempts DESC) AS newest
+  FROM {schema}._parked WINDOW same AS (PARTITION BY service, _offset)
+) LEFT JOIN (
+  SELECT service, _offset, count(*) AS let_go FROM {schema}._unparked GROUP BY ALL
+) USING (service, _offset)
+WHERE newest = 1 AND times > coalesce(let_go, 0)"""
 
 EVENTS_VIEW: Final = "_events"
 FORMAT: Final = 1
@@ -129,7 +142,7 @@ def plan_tables(plan: Plan) -> dict[str, EventTable]:
 
     Raises `LogSchemaError` for names that DuckDB can't tell apart or that the log uses itself.
     """
-    reserved = [*SYSTEM_TABLES, EVENTS_VIEW]
+    reserved = [*SYSTEM_TABLES, EVENTS_VIEW, PARKED_VIEW]
     _check_names([*reserved, *(e.name for e in plan.events)], "events")
     envelope = [name for name, _ in ENVELOPE_COLUMNS]
     for event in plan.events:
@@ -172,6 +185,13 @@ def stored_tables(rows: Iterable[tuple[str, int, str | None, str]]) -> dict[str,
         event: EventTable(event, version, key, tuple((n, k) for n, k in json.loads(columns)))
         for event, version, key, columns in rows
     }
+
+
+def parked_view_sql(schema: str) -> str:
+    """Makes the view of what is parked now: its last failure, and how often it was parked."""
+    return (
+        f"CREATE VIEW IF NOT EXISTS {schema}.{PARKED_VIEW} AS {_PARKED_NOW.format(schema=schema)}"
+    )
 
 
 def events_view_sql(schema: str, tables: Iterable[EventTable]) -> str:

@@ -71,7 +71,7 @@ def _verb(pid: int) -> str:
 
 
 def _is_brief(pid: int) -> bool:
-    return _verb(pid) == "flowc emit"
+    return _verb(pid) in ("flowc emit", "flowc parked")
 
 
 def _who(error: StateHeldError) -> str:
