@@ -96,7 +96,9 @@ class Compilation:
             services=work.services,
             laws=tuple(work.laws),
             exemptions=tuple(work.exemptions),
-            later=tuple(work.later),
+            expects=tuple(work.expects),
+            scenarios=tuple(work.scenarios),
+            tests=tuple(work.tests),
         )
 
     def plan(self) -> Plan:

@@ -233,19 +233,100 @@ class Exemption:
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
-    """A construct that is resolved and kept, and whose meaning comes later: `expect`,
-    `scenario`, `test`.
+class Expect:
+    """A property that every run has to keep.
 
-    `refs` are the names it mentions, each with the kind that it must have; `text` is its source.
+    - `leads_to`: each event of `events` is followed by one of `targets`, within `within_ms`;
+    - `at_most`: no more than `bound` of `events`, in any `within_ms` if there is one;
+    - `never_with`: an event of `events` and one of `targets` don't both happen, or not within
+      `within_ms` of each other.
+
+    With `by`, each value of that field stands for itself; without it the whole system does.
     """
 
-    construct: Literal["expect", "scenario", "test"]
     name: str
     span: Span
-    refs: tuple[tuple[Literal["event", "service", "field", "expect", "enum_member"], Ref], ...] = ()
-    text: str = ""
-    form: Literal["", "leads_to", "at_most", "never_with"] = ""  # of an `expect`
+    form: Literal["leads_to", "at_most", "never_with"]
+    events: tuple[Ref, ...]  # the subject
+    targets: tuple[Ref, ...] = ()  # alternatives on the right; empty for `at_most`
+    bound: int | None = None  # of `at_most`
+    within_ms: int | None = None
+    by: Ref | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """`load A 200/s for 10m`; without `for` it lasts as long as its scenario."""
+
+    event: Ref
+    rate_per_s: float
+    span: Span
+    for_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """`crash A every 3m for 30s` or `partition A at 4m for 1m`.
+
+    It begins `at_ms` after the start and again `every_ms`, and lasts `for_ms`; what is None was
+    not said.
+    """
+
+    service: Ref
+    span: Span
+    at_ms: int | None = None
+    every_ms: int | None = None
+    for_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A load, what goes wrong under it, and the expectations that hold nevertheless."""
+
+    name: str
+    span: Span
+    loads: tuple[Load, ...] = ()
+    crashes: tuple[Outage, ...] = ()
+    partitions: tuple[Outage, ...] = ()
+    duplicate: float = 0.0  # the chance of a delivery to come twice, 0..1
+    checks: tuple[Ref, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """An event with some of its fields, as JSON that `flowc emit` takes: a `decimal` is its text,
+    an enum member its name, a map is an object.
+
+    `given` and `stub` have the other fields made up; `then` and `never` match any value of them.
+    """
+
+    event: Ref
+    values: dict[str, Literal_] = field(default_factory=dict)
+    fields: tuple[Ref, ...] = ()  # where the names in `values` are written
+    within_ms: int | None = None  # of a `then`
+
+
+@dataclass(frozen=True, slots=True)
+class Stub:
+    """`stub Payments -> A { … }, B { … }`: what a service answers, in place of its code."""
+
+    service: Ref
+    samples: tuple[Sample, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    name: str
+    span: Span
+    given: tuple[Sample, ...] = ()
+    stubs: tuple[Stub, ...] = ()
+    then: tuple[Sample, ...] = ()
+    never: tuple[Sample, ...] = ()
+
+    def samples(self) -> tuple[Sample, ...]:
+        """All of them: `given`, those of the stubs, `then` and `never`."""
+        stubbed = tuple(sample for stub in self.stubs for sample in stub.samples)
+        return (*self.given, *stubbed, *self.then, *self.never)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,4 +342,6 @@ class System:
     services: dict[str, Service] = field(default_factory=dict)
     laws: tuple[Law, ...] = ()
     exemptions: tuple[Exemption, ...] = ()
-    later: tuple[Later, ...] = ()
+    expects: tuple[Expect, ...] = ()
+    scenarios: tuple[Scenario, ...] = ()
+    tests: tuple[Test, ...] = ()

@@ -27,5 +27,5 @@ def test_document(code):
     blocks = re.findall(r"```flow\n(.*?)```", text, re.DOTALL)
     assert len(blocks) == (0 if code in NO_EXAMPLE else 2)
     if blocks:
-        assert {d.code for d in check_text(blocks[0]).diagnostics} == {code}
-        assert check_text(blocks[1]).diagnostics == ()
+        assert {d.code for d in check_text(blocks[0]).diagnostics if d.level != "info"} == {code}
+        assert [d for d in check_text(blocks[1]).diagnostics if d.code != "FLW090"] == []

@@ -99,6 +99,80 @@ test "2" { given C { r: PP } }              // error: FLW207 "unknown enum membe
 test "3" { given C { ts: [{ b: 1 }] } }     // error: FLW207 "unknown field `b` in `T`"
 test "3" { given A }                        // error: FLW010 "test `3` is declared twice"
 """,
+    "expectations": """
+event C key n { n: int  k: string }
+service X { on A -> B  on B -> C }
+expect a: A leads to B within 1h by k
+expect b: A leads to A                      // error: FLW030 "each `A` leads to itself already"
+expect c: never A with A                    // error: FLW030 "no `A` could ever happen with itself"
+expect d: A leads to B | C | B              // error: FLW030 "`B` stands twice in expectation `d`"
+expect e: A leads to B | C by k             // error: FLW030 "the `uuid` of `A` with the `string`"
+expect f: never C with A by n
+expect g: at most -1 A                      // error: FLW002 "count `-1` is not from 0"
+expect h: at most 1 A by k by n             // error: FLW030 "`by` stands twice"
+expect i: at most 1 A by nn                 // error: FLW207 "unknown field `nn` in `A`"
+""",
+    "scenarios": """
+service X { on A -> B  on B }
+expect e: A leads to B
+scenario a { load A 5/s for 1m load A 5/m crash X duplicate 1% check e }
+scenario b { load B 5/s }                   // error: FLW030 "only what comes from outside"
+scenario c { load Bb 5/s }                  // error: FLW207 "unknown event `Bb`"
+scenario d { duplicate 1% duplicate 2% }    // error: FLW030 "`duplicate` stands twice"
+scenario f { crash X at 1m at 2m }          // error: FLW030 "`at` stands twice in one `crash`"
+scenario g { crash X every 1m for 1m }      // error: FLW030 "lasts as long as it takes to the next"
+scenario h { crash X every 0s }             // error: FLW002 "duration `0s`"
+scenario i { partition X at 0s for 1m check e, e } // error: FLW030 "`e` stands twice"
+""",
+    "values that fit": """
+enum R { P Q }
+type T { a: int  b: string? }
+event C key k {
+  k: uuid  s: string  b: bool  i: int  f: float  d: decimal(4,2)  t: timestamp  day: date
+  du: duration  by: bytes  r: R  ts: list<T>  m: map<string, int>  n: map<int, R>  o: T?
+}
+service X { on A -> C  on C }
+test "1" { given C { k: "8c0b9a52-5d0e-4a57-9f0e-0d8d3a4f2b11"  s: ""  b: true  i: -1  f: 1e3 } }
+test "2" { given C { d: 12.50  t: "2026-01-31T12:00:00+01:00"  day: 2026-01-31  du: 1.5s } }
+test "3" { given C { f: 1  d: "-12.5"  day: "2026-01-31"  du: "1h30m"  by: "aGk="  r: P } }
+test "4" { given C { d: 99.990  r: "Q"  ts: [{ a: 1 b: null }, { }]  m: { "x y": 1 }  o: null } }
+test "5" { given C { n: { "1": P }  o: { b: "x" } } stub X -> C { i: 1 } never C { b: false } }
+""",
+    "values that do not fit": """
+enum R { P Q }
+type T { a: int }
+event C key k {
+  k: uuid  s: string  b: bool  i: int  d: decimal(4,2)  t: timestamp  day: date
+  du: duration  by: bytes  r: R  ts: list<T>  m: map<uuid, int>
+}
+service X { on A -> B  on B -> C  on C }
+service Y { on A as y }
+test "01" { given C { k: "8c0b9a52" } }     // error: FLW018 "`\"8c0b9a52\"` does not fit field `k`"
+test "02" { given C { s: 1 } }              // error: FLW018 "which is a `string`"
+test "03" { given C { b: yes } }            // error: FLW018 "which is a `bool`"
+test "04" { given C { i: "1" } }            // error: FLW018 "which is an `int`"
+test "05" { given C { i: 1.5 } }            // error: FLW018 "`1.5` does not fit field `i`"
+test "06" { given C { i: 9223372036854775808 } } // error: FLW002 "not from -9,223"
+test "07" { given C { d: 123.4 } }          // error: FLW018 "which is a `decimal(4,2)`"
+test "08" { given C { d: 1.234 } }          // error: FLW018 "`1.234` does not fit"
+test "09" { given C { t: "2026-01-31T12:00:00" } } // error: FLW018 "which is a `timestamp`"
+test "10" { given C { day: 1 } }            // error: FLW018 "which is a `date`"
+test "11" { given C { day: 2026-02-30 } }   // error: FLW002 "is no date"
+test "12" { given C { du: 5 } }             // error: FLW018 "which is a `duration`"
+test "13" { given C { by: "a" } }           // error: FLW018 "which is a `bytes`"
+test "14" { given C { r: 1 } }              // error: FLW018 "which is a `R`"
+test "15" { given C { ts: { a: 1 } } }      // error: FLW018 "which is a `list<T>`"
+test "16" { given C { ts: [1] } }           // error: FLW018 "which is a `T`"
+test "17" { given C { m: { x: 1 } } }       // error: FLW018 "field `m`, which is a `uuid`"
+test "18" { given C { m: [1] } }            // error: FLW018 "which is a `map<uuid, int>`"
+test "19" { given C { s: null } }           // error: FLW018 "`null` does not fit"
+test "20" { given C { s: "" s: "" } }       // error: FLW012 "key `s` stands twice"
+test "21" { then C { ts: [{ a: true }] } }  // error: FLW018 "`true` does not fit field `a`"
+test "22" { stub X -> A }                   // error: FLW030 "service `X` does not emit `A`"
+test "23" { stub Y -> B }                   // error: FLW030 "service `Y` does not emit `B`"
+test "24" { stub Z -> B }                   // error: FLW207 "unknown service `Z`"
+test "25" { then Bb within 5s }             // error: FLW207 "unknown event `Bb`"
+""",
 }
 
 

@@ -120,11 +120,63 @@ def test_the_model_of_the_example():
     (upcast,) = event.upcasts
     assert [(name.name, value) for name, value in upcast.sets] == [("coupon", None)]
     assert [(a.name, b.name) for a, b in upcast.renames] == [("amount", "total")]
-    assert [later.construct for later in system.later] == ["expect"] * 3 + ["scenario", "test"]
-    assert {kind for later in system.later for kind, _ in later.refs} == {
-        "event", "service", "field", "expect", "enum_member",
-    }  # fmt: skip
     assert [law.kind for law in system.laws] == ["forbid", "limit"]
     assert system.exemptions[0].until == "2027-01-31"
     assert system.services["Payments"].replicas_max == 4
     assert system.contexts["Sales"].owner == "team-sales"
+
+
+def test_the_model_of_expectations_scenarios_and_tests():
+    system = compile_program(FILES, "shop.flow").system
+    settled, paid_once, one_end = system.expects
+    assert (settled.form, paid_once.form, one_end.form) == ("leads_to", "at_most", "never_with")
+    assert names(settled.events) == ["OrderPlaced"]
+    assert names(settled.targets) == ["OrderShipped", "OrderCancelled"]
+    assert (settled.within_ms, settled.by.name, settled.bound) == (3_600_000, "order_id", None)
+    assert (paid_once.bound, paid_once.targets, paid_once.within_ms) == (1, (), None)
+    assert names(one_end.events + one_end.targets) == ["OrderShipped", "OrderCancelled"]
+
+    (scenario,) = system.scenarios
+    (load,) = scenario.loads
+    assert (load.event.name, load.rate_per_s, load.for_ms) == ("CheckoutSubmitted", 200, 600_000)
+    (crash,), (partition,) = scenario.crashes, scenario.partitions
+    assert (crash.service.name, crash.at_ms, crash.every_ms, crash.for_ms) == (
+        "Payments", None, 180_000, 30_000,
+    )  # fmt: skip
+    assert (partition.service.name, partition.at_ms, partition.every_ms, partition.for_ms) == (
+        "Shipping", 240_000, None, 60_000,
+    )  # fmt: skip
+    assert scenario.duplicate == 0.01
+    assert names(scenario.checks) == ["settled", "paid_once", "one_end"]
+
+    (test,) = system.tests
+    (given,), (stub,), (then,), (never,) = test.given, test.stubs, test.then, test.never
+    assert given.values == {
+        "cart_id": "8c0b9a52-5d0e-4a57-9f0e-0d8d3a4f2b11",
+        "customer": "ada",
+        "lines": ({"sku": "A-1", "qty": 2},),
+    }
+    assert names(given.fields) == ["cart_id", "customer", "lines"]
+    assert stub.service.name == "Payments"
+    assert [(one.event.name, one.values) for one in stub.samples] == [
+        ("PaymentFailed", {"reason": "DECLINED"})
+    ]
+    assert (then.event.name, then.values, then.within_ms) == (
+        "OrderCancelled", {"reason": "DECLINED"}, 5_000,
+    )  # fmt: skip
+    assert (never.event.name, never.values, never.within_ms) == ("OrderShipped", {}, None)
+    assert len(test.samples()) == 4
+
+
+def test_values_are_json_as_emit_takes_it():
+    text = """system S external event A key k { k: uuid  d: decimal(30,2)  t: duration  on: date }
+        service X { on A }
+        test "exact" { given A { d: 1234567890123456789.10  t: 1.5s  on: 2026-01-31 } }"""
+    compiled = compile_program({"m": text}, "m")
+    assert compiled.diagnostics == ()
+    (given,) = compiled.system.tests[0].given
+    assert given.values == {"d": "1234567890123456789.10", "t": "1.5s", "on": "2026-01-31"}
+
+
+def names(refs):
+    return [ref.name for ref in refs]

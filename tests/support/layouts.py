@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from random import Random
 from typing import Any
 
@@ -252,17 +251,9 @@ def without_places(value: Any) -> Any:
     if hasattr(type(value), "__match_args__"):
         parts = {name: getattr(value, name) for name in type(value).__match_args__}
         parts = {k: v for k, v in parts.items() if k not in ("start", "end", "span")}
-        if type(value).__name__ == "Later":
-            parts["text"] = bare(parts["text"])
         return type(value).__name__, without_places(parts)
     if isinstance(value, dict):
         return {k: without_places(v) for k, v in value.items()}
     if isinstance(value, (tuple, list)):
         return [without_places(v) for v in value]
     return value
-
-
-def bare(source: str) -> str:
-    """A piece of source without comments, space and commas outside of strings."""
-    parts = re.findall(r'"(?:[^"\\\n]|\\[^\n])*"|//[^\n]*|[\s,]+|.', source)
-    return "".join(p for p in parts if not p.startswith("//") and p.strip(" \t\r\n,"))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from flowc_dsl.diagnostics.diagnostic import Diagnostic, Edit, Label
 from flowc_dsl.record import Record
 from flowc_dsl.source import Span
 from flowc_dsl.syntax.faults import error
 
+VALUE_SHOWN_CHARS_MAX: Final = 40  # of a value in a message
+
 
 def a(noun: str) -> str:
     """The noun with its article."""
-    return f"an {noun}" if noun[:1] in "aeiou" else f"a {noun}"
+    return f"an {noun}" if noun.lstrip("`")[:1] in "aeio" else f"a {noun}"
 
 
 def _meant(candidate: str | None, span: Span) -> tuple[str | None, tuple[Edit, ...]]:
@@ -251,6 +255,28 @@ class BadVersion(Record):
 
     def diagnostic(self) -> Diagnostic:
         return error("FLW017", self.message, self.span, help=self.hint)
+
+
+class UnfitValue(Record):
+    """A value that is not of its field's type."""
+
+    span: Span
+    field: str
+    text: str
+    type: str
+    example: str | None
+
+    def diagnostic(self) -> Diagnostic:
+        text = " ".join(self.text.split())
+        shown = text if len(text) <= VALUE_SHOWN_CHARS_MAX else f"{text[:VALUE_SHOWN_CHARS_MAX]}…"
+        return error(
+            "FLW018",
+            f"`{shown}` does not fit field `{self.field}`, which is {a(f'`{self.type}`')}",
+            self.span,
+            f"not {a(f'`{self.type}`')}",
+            help=f"write {self.example}" if self.example else f"write an object of `{self.type}`",
+            subjects=(self.field,),
+        )
 
 
 class ImportNotFound(Record):

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Final
 
 from flowc_dsl.lower.events import lower_events
+from flowc_dsl.lower.expectations import lower_expectations
 from flowc_dsl.lower.imports import load_files
-from flowc_dsl.lower.later import lower_later
 from flowc_dsl.lower.laws import lower_laws
 from flowc_dsl.lower.names import declare_names
 from flowc_dsl.lower.resolve import resolve_names
@@ -25,7 +25,7 @@ PASSES: Final[tuple[tuple[str, Callable[[Work], None]], ...]] = (
     ("lowering services", lower_services),
     ("lowering rules", lower_laws),
     # samples are compared with events and types
-    ("lowering expectations", lower_later),
+    ("lowering expectations", lower_expectations),
     # last: every place that refers to a name is known now
     ("resolving names", resolve_names),
 )

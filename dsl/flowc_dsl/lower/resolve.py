@@ -29,7 +29,7 @@ def resolve_names(work: Work) -> None:
     subjects = _subjects(work, stores) if work.exemptions else set()
     for exemption in work.exemptions:
         _expect(work, exemption.subject, "name", subjects)
-    _later(work)
+    _expectations(work)
 
 
 def _law(work: Work, law: Law, stores: Mapping[str, str]) -> None:
@@ -42,16 +42,23 @@ def _law(work: Work, law: Law, stores: Mapping[str, str]) -> None:
         _expect(work, law.via, "event, store or library", ways)
 
 
-def _later(work: Work) -> None:
-    for later in work.later:
-        for kind, ref in later.refs:
-            if kind == "event":
-                _expect(work, ref, "event", work.events)
-            elif kind == "service":
-                _expect(work, ref, "service", work.services)
-            elif kind == "expect":
-                names = [n for n, d in work.declared.items() if d.kind == "expectation"]
-                _expect(work, ref, "expectation", names)
+def _expectations(work: Work) -> None:
+    for expect in work.expects:
+        for ref in (*expect.events, *expect.targets):
+            _expect(work, ref, "event", work.events)
+    names = {expect.name for expect in work.expects}
+    for scenario in work.scenarios:
+        for load in scenario.loads:
+            _expect(work, load.event, "event", work.events)
+        for outage in (*scenario.crashes, *scenario.partitions):
+            _expect(work, outage.service, "service", work.services)
+        for ref in scenario.checks:
+            _expect(work, ref, "expectation", names)
+    for test in work.tests:
+        for stub in test.stubs:
+            _expect(work, stub.service, "service", work.services)
+        for sample in test.samples():
+            _expect(work, sample.event, "event", work.events)
 
 
 def _service(work: Work, service: Service, stores: Mapping[str, str]) -> None:
@@ -76,7 +83,7 @@ def _subjects(work: Work, stores: Mapping[str, str]) -> set[str]:
     """Whatever a finding may be about."""
     fields = {f.name for event in work.events.values() for f in event.fields}
     fields |= {f.name for struct in work.types.values() for f in struct.fields}
-    titles = {later.name for later in work.later}
+    titles = {test.name for test in work.tests}
     system = {work.system.name} if work.system else set()
     return {*work.declared, *stores, *fields, *titles, *system}
 

@@ -11,12 +11,14 @@ from flowc_dsl.model import (
     Enum,
     Event,
     Exemption,
-    Later,
+    Expect,
     Law,
     Library,
     Ref,
+    Scenario,
     Service,
     Struct,
+    Test,
 )
 from flowc_dsl.rules.wording import nearest
 from flowc_dsl.source import Source, Span
@@ -62,7 +64,9 @@ class Work:
     services: dict[str, Service] = field(default_factory=dict)
     laws: list[Law] = field(default_factory=list)
     exemptions: list[Exemption] = field(default_factory=list)
-    later: list[Later] = field(default_factory=list)
+    expects: list[Expect] = field(default_factory=list)
+    scenarios: list[Scenario] = field(default_factory=list)
+    tests: list[Test] = field(default_factory=list)
 
     def report(self, fault: Fault) -> None:
         """Keeps a fault, up to the bound; then counts it."""

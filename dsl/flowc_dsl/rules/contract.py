@@ -79,12 +79,7 @@ class UnreadField(Record):
 @rule("FLW405", "unread-field", Level.INFO, "all readers say what they read, and a field is not")
 def unread_field(graph: FlowGraph) -> Iterator[Finding]:
     """Only where every reader says what it `reads`: a handler that does not may need all."""
-    expected = {
-        ref.name
-        for later in graph.system.later
-        for kind, ref in later.refs
-        if kind == "field" and later.construct == "expect"
-    }
+    expected = {expect.by.name for expect in graph.system.expects if expect.by is not None}
     for event in graph.system.events.values():
         uses = graph.triggers.get(event.name, ())
         if event.exported or not uses or any(use.handler.reads is None for use in uses):

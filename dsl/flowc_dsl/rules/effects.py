@@ -9,7 +9,7 @@ from typing import Final
 
 from flowc_dsl.diagnostics.diagnostic import Label, Level
 from flowc_dsl.graph import EventNode, FlowGraph, HandlerNode, Node
-from flowc_dsl.model import Handler, Later, Service
+from flowc_dsl.model import Expect, Handler, Service
 from flowc_dsl.record import Record
 from flowc_dsl.rules.ownership import strings
 from flowc_dsl.rules.registry import Finding, Report, rule
@@ -126,7 +126,7 @@ class Lossy(Record):
     event: str
     how: str
     at: Span
-    expect: Later
+    expect: Expect
     path: tuple[str, ...]
 
     def report(self) -> Report:
@@ -149,28 +149,30 @@ def lossy_needed(graph: FlowGraph) -> Iterator[Finding]:
     if not lossy:
         return
     found: set[HandlerNode] = set()
-    for later in graph.system.later:
-        names = [ref.name for kind, ref in later.refs if kind == "event"]
-        if later.construct != "expect" or later.form != "leads_to" or len(names) < 2:
+    for expect in graph.system.expects:
+        if expect.form != "leads_to":
             continue
-        ends = [EventNode(name) for name in names[1:]]
-        ahead = _closure([EventNode(names[0])], graph, forward=True)
+        starts = [EventNode(ref.name) for ref in expect.events]
+        ends = [EventNode(ref.name) for ref in expect.targets]
+        ahead = _closure(starts, graph, forward=True)
         behind = _closure(ends, graph, forward=False)
         for node, how in lossy.items():
             if node in ahead and node in behind and node not in found:
                 found.add(node)
-                yield _lossy(graph, node, how, later, EventNode(names[0]), ends)
+                yield _lossy(graph, node, how, expect)
 
 
-def _lossy(
-    graph: FlowGraph, node: HandlerNode, how: str, later: Later, start: Node, ends: list[EventNode]
-) -> Lossy:
+def _lossy(graph: FlowGraph, node: HandlerNode, how: str, expect: Expect) -> Lossy:
     handler = graph.handlers[node][1]
-    there = graph.shortest_path(start, node)
-    on = next(filter(None, (graph.shortest_path(node, end) for end in ends)))
+    there = _first_path(graph, ((EventNode(ref.name), node) for ref in expect.events))
+    on = _first_path(graph, ((node, EventNode(ref.name)) for ref in expect.targets))
     at = handler.retry.span if handler.retry and how.startswith("drops") else None
     path = tuple(str(step) for step in (*there, *on[1:]))
-    return Lossy(node, handler, str(there[-2]), how, at or handler.span, later, path)
+    return Lossy(node, handler, str(there[-2]), how, at or handler.span, expect, path)
+
+
+def _first_path(graph: FlowGraph, pairs: Iterable[tuple[Node, Node]]) -> tuple[Node, ...]:
+    return next(filter(None, (graph.shortest_path(start, end) for start, end in pairs)))
 
 
 def _how_lossy(handler: Handler) -> str:

@@ -1,10 +1,10 @@
-"""9xx: exemptions and laws that no longer say anything, and what is kept and not judged yet."""
+"""9xx: exemptions and laws that no longer say anything, and what is checked and not run yet."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import date
-from typing import Literal
+from typing import Final, Literal
 
 from flowc_dsl.diagnostics.diagnostic import Diagnostic, Level
 from flowc_dsl.model import Exemption, Law, Ref, System
@@ -150,6 +150,14 @@ def empty_laws(system: System) -> Iterator[Diagnostic]:
         yield MATCHES_NOTHING.diagnostic(EmptyLaw(law, ref, ref.name in system.contexts))
 
 
+# What of a construct is still to come.
+NOT_YET: Final = {
+    "scenario": "checked, and run by no command yet",
+    "test": "checked, and run by no command yet",
+    "allow": "kept, of a code that is not judged yet",
+}
+
+
 class NotJudged(Record):
     construct: str
     names: tuple[str, ...]
@@ -158,19 +166,20 @@ class NotJudged(Record):
     def report(self) -> Report:
         plural = "s" if len(self.names) > 1 else ""
         return Report(
-            f"{len(self.names)} `{self.construct}`{plural} kept and not judged yet: "
+            f"{len(self.names)} `{self.construct}`{plural} {NOT_YET[self.construct]}: "
             f"{quoted(self.names)}",
             self.first,
-            "names are resolved, the rest comes with a later version",
             subjects=self.names,
         )
 
 
 def not_judged(system: System) -> Iterator[Diagnostic]:
-    """One line for each kind of construct whose meaning comes later."""
+    """One line for each kind of construct of which something is still to come."""
     found: dict[str, list[tuple[str, Span]]] = {}
-    for later in system.later:
-        found.setdefault(later.construct, []).append((later.name, later.span))
+    for scenario in system.scenarios:
+        found.setdefault("scenario", []).append((scenario.name, scenario.span))
+    for test in system.tests:
+        found.setdefault("test", []).append((test.name, test.span))
     for exemption in system.exemptions:
         if exemption.code.name in PLANNED:
             name = f"{exemption.code.name} on {exemption.subject.name}"

@@ -121,7 +121,7 @@ UNKNOWN_NAME = declare(
 )
 UNREADABLE = declare("FLW008", "unreadable-file", Level.ERROR, "a file can't be read")
 NOT_JUDGED = declare(
-    "FLW090", "not-judged-yet", Level.INFO, "a construct is kept, and no rule judges it yet"
+    "FLW090", "not-run-yet", Level.INFO, "a construct is checked, and nothing runs or judges it yet"
 )
 BASELINE_GREW = declare(
     "FLW903", "baseline-grew", Level.ERROR, "a baseline holds what an earlier one did not hold"
