@@ -15,6 +15,7 @@ from flowc_dsl.model import System
 from flowc_dsl.rules.hygiene import apply_exemptions, empty_laws, not_judged
 from flowc_dsl.rules.registry import checked_rules
 from flowc_dsl.source import Source
+from flowc_dsl.thresholds import DEFAULTS, Thresholds
 
 # Faults that leave out a declaration: broken text, a second declaration, a file that is not there.
 INCOMPLETE: Final = frozenset(
@@ -72,15 +73,17 @@ def check_system(
     *,
     before: Iterable[Diagnostic] = (),
     sources: Mapping[str, Source] | None = None,
+    thresholds: Thresholds = DEFAULTS,
 ) -> Report:
     """Judges a system by all rules.
 
     `before` are the diagnostics of the text and the names. Where a part of the text is not in the
     model (`INCOMPLETE`), the rules are not run: what is missing from the model would be taken for
-    missing from the system. `today` decides which exemptions have expired.
+    missing from the system. `today` decides which exemptions have expired, `thresholds` where
+    matters of taste begin.
     """
     found = list(before)
-    graph = build_graph(system) if system is not None else None
+    graph = build_graph(system, thresholds) if system is not None else None
     judged = graph is not None and not any(d.code in INCOMPLETE for d in found)
     if graph is not None and judged:
         found += with_fixes(judge(graph, today), graph.system, sources or {})

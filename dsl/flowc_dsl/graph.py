@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from flowc_dsl.model import Handler, Ref, Service, System
 from flowc_dsl.rules.wording import duration, meant
+from flowc_dsl.thresholds import DEFAULTS, Thresholds
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -82,6 +83,7 @@ class FlowGraph:
     emits: Mapping[str, tuple[Use, ...]]
     triggers: Mapping[str, tuple[Use, ...]]
     watches: Mapping[str, tuple[Use, ...]] = field(default_factory=dict)  # by `unless`
+    thresholds: Thresholds = DEFAULTS  # what the rules measure it against
 
     @cached_property
     def rank(self) -> Mapping[Node, int]:
@@ -168,6 +170,22 @@ class FlowGraph:
         found = [set(c) for c in nx.strongly_connected_components(part) if len(c) > 1]
         return sorted(found, key=lambda found: min(self.rank[node] for node in found))
 
+    @cached_property
+    def groups(self) -> tuple[tuple[Node, ...], ...]:
+        """The cyclic components, and each other node by itself: each behind all that lead to it."""
+        rings = self.cyclic_components()
+        ring_of = {node: number for number, ring in enumerate(rings) for node in ring}
+        groups = [tuple(sorted(ring, key=lambda node: self.rank[node])) for ring in rings]
+        for node in self.successors:
+            if node not in ring_of:
+                ring_of[node] = len(groups)
+                groups.append((node,))
+        before = {
+            number: {ring_of[p] for node in group for p in self.predecessors[node]} - {number}
+            for number, group in enumerate(groups)
+        }
+        return tuple(groups[number] for number in TopologicalSorter(before).static_order())
+
     def networkx(self) -> nx.DiGraph[Node]:
         """The same graph as a `networkx.DiGraph`; built on first use."""
         return self._networkx
@@ -182,7 +200,7 @@ class FlowGraph:
         return graph
 
 
-def build_graph(system: System) -> FlowGraph:
+def build_graph(system: System, thresholds: Thresholds = DEFAULTS) -> FlowGraph:
     """The graph of a system, whatever is wrong with it."""
     handlers = dict(_handlers(system))
     successors: dict[Node, list[Node]] = {EventNode(name): [] for name in system.events}
@@ -216,6 +234,7 @@ def build_graph(system: System) -> FlowGraph:
         emits={name: tuple(uses) for name, uses in emits.items()},
         triggers={name: tuple(uses) for name, uses in triggers.items()},
         watches={name: tuple(uses) for name, uses in watches.items()},
+        thresholds=thresholds,
     )
 
 

@@ -33,7 +33,8 @@ LAW_BOUND_MAX: Final = 1_000_000
 assert REPLICAS_MAX <= PARTITIONS  # a replica without a partition has no work
 assert SYNTAX_FAULTS_MAX < RECOVERIES_MAX
 
-# ---- taste: beyond these a rule speaks up, as an info
+# ---- taste: beyond these a rule speaks up, as an info; `[thresholds]` of flow.toml sets others
 HUB_TYPES_MAX: Final = 16  # event types that one service reads and emits (FLW307)
 EXCHANGE_TYPES_MAX: Final = 5  # event types between two services, both ways (FLW604)
 GOD_EVENT_FIELDS_MIN: Final = 6  # fewer fields are no god event (FLW605)
+UTILISATION_MAX: Final = 0.8  # of a service's processes, on average (FLW508)

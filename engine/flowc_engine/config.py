@@ -7,6 +7,12 @@ emits = ["FlightScheduled"]  # what it may emit: external events
 
 [levels]                     # of the findings of `flowc check`
 FLW201 = "error"             # or "warning", "info", "off"
+
+[thresholds]                 # from where on it speaks of matters of taste
+hub_types = 16               # more types through one service are a hub (FLW307)
+exchange_types = 5           # more types between two services are one job (FLW604)
+god_event_fields = 6         # an event with fewer fields is no god event (FLW605)
+utilisation = 0.8            # of a service's processes, on average (FLW508)
 """
 
 from __future__ import annotations
@@ -21,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flowc_dsl.codes import UnknownCodeError, is_fixed, whole_code
 from flowc_dsl.diagnostics.diagnostic import Level
+from flowc_dsl.thresholds import DEFAULTS, NAMES, ThresholdError, Thresholds, threshold
 from flowc_engine import limits
 
 if TYPE_CHECKING:
@@ -28,7 +35,7 @@ if TYPE_CHECKING:
 
 FILE_NAME: Final = "flow.toml"
 EMIT_SOURCE: Final = "emit"  # what `flowc emit` publishes as
-_TABLES: Final = ("sources", "levels")
+_TABLES: Final = ("sources", "levels", "thresholds")
 _LEVELS: Final = {**{str(level): level for level in Level}, "off": None}
 _SOURCE_KEYS: Final = ("python", "args", "emits")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -62,6 +69,7 @@ class Config:
     sources: tuple[SourceConfig, ...] = ()
     text: str = ""
     levels: dict[str, Level | None] = field(default_factory=dict)
+    thresholds: Thresholds = DEFAULTS
 
     def check_against(self, plan: Plan) -> None:
         """Raises `ConfigError` where a source emits what the plan does not let it."""
@@ -109,7 +117,9 @@ def parse_config(text: str, path: Path) -> Config:
     if not isinstance(sources, dict):
         raise ConfigError(path, _line_of(text, None, "sources"), "`sources` is no table")
     declared = tuple(_source(n, v, path, text) for n, v in sources.items())
-    return Config(path, declared, text, _levels(tables.get("levels", {}), path, text))
+    levels = _levels(tables.get("levels", {}), path, text)
+    thresholds = _thresholds(tables.get("thresholds", {}), path, text)
+    return Config(path, declared, text, levels, thresholds)
 
 
 def _levels(table: object, path: Path, text: str) -> dict[str, Level | None]:
@@ -130,6 +140,22 @@ def _levels(table: object, path: Path, text: str) -> dict[str, Level | None]:
             raise ConfigError(path, line, f'{code} can only be raised to "error": {why}')
         found[code] = _LEVELS[value]
     return found
+
+
+def _thresholds(table: object, path: Path, text: str) -> Thresholds:
+    if not isinstance(table, dict):
+        raise ConfigError(path, _line_of(text, None, "thresholds"), "`thresholds` is no table")
+    found: dict[str, Any] = {}
+    for name, value in table.items():
+        line = _line_of(text, None, name, "thresholds")
+        if name not in NAMES:
+            hint = did_you_mean(name, NAMES)
+            raise ConfigError(path, line, f"unknown threshold `{name}`{hint}")
+        try:
+            found[name] = threshold(name, value)
+        except ThresholdError as error:
+            raise ConfigError(path, line, str(error)) from None
+    return Thresholds(**found)
 
 
 def _source(name: str, value: object, path: Path, text: str) -> SourceConfig:

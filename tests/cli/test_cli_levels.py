@@ -136,3 +136,32 @@ def test_a_policy_never_lowers_what_is_fixed(code):
     error = Diagnostic(code, Level.ERROR, "m", Label(Span("a", 0, 0)))
     policy = Policy({code: None}, ignore=("FLW",))
     assert policy.apply([error]) == (error,)
+
+
+LOADED = """system Shop
+external event Placed key id rate 60/s { id: uuid }
+service Bank { on Placed takes constant(10ms) }
+"""
+
+
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        ("", {}),
+        ("[thresholds]\nutilisation = 0.5\n", {"FLW508": "info"}),
+        ('[thresholds]\nutilisation = 0.5\n[levels]\nFLW508 = "error"\n', {"FLW508": "error"}),
+    ],
+)
+def test_thresholds_of_flow_toml(here, toml, said):
+    (here / "shop.flow").write_text(LOADED)
+    (here / "flow.toml").write_text(toml)
+    assert {c: level for c, level in codes().items() if c == "FLW508"} == said
+
+
+def test_a_threshold_that_can_not_be_is_two_with_its_line(here):
+    (here / "flow.toml").write_text("[thresholds]\nutilization = 0.5\n")
+    done = flowc("check")
+    assert done.exit_code == 2
+    assert (
+        "flow.toml:2: unknown threshold `utilization`; did you mean `utilisation`?" in done.stderr
+    )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from flowc_dsl.thresholds import Thresholds
 from flowc_engine.config import Config, ConfigError, SourceConfig, load_config, parse_config
 from support.plans import pipeline
 
@@ -16,6 +17,12 @@ def test_sources_are_read() -> None:
     config = parse_config(text, PATH)
     assert config.sources == (expected,)
     config.check_against(pipeline())
+
+
+def test_thresholds_are_read_and_the_others_keep_their_defaults() -> None:
+    config = parse_config("[thresholds]\nhub_types = 30\nutilisation = 1\n", PATH)
+    assert config.thresholds == Thresholds(hub_types=30, utilisation=1.0)
+    assert parse_config("", PATH).thresholds == Thresholds()
 
 
 def test_no_file_is_an_empty_configuration(tmp_path: Path) -> None:
@@ -34,6 +41,12 @@ def test_no_file_is_an_empty_configuration(tmp_path: Path) -> None:
         ("[sources.'a b']\npython = 'm:f'\n", "source 'a b': a name is letters, digits and `_`"),
         ("sources = 1\n", "flow.toml:1: `sources` is no table"),
         ("x = \n", "flow.toml:1: invalid value"),
+        ("thresholds = 1\n", "flow.toml:1: `thresholds` is no table"),
+        ("[thresholds]\nhub_type = 3\n", "2: unknown threshold `hub_type`; did you mean `hub_types`"),
+        ("[thresholds]\nhub_types = 0\n", "flow.toml:2: `hub_types` is a whole number from 1"),
+        ("[thresholds]\nhub_types = true\n", "flow.toml:2: `hub_types` is a whole number"),
+        ("[thresholds]\nutilisation = 80\n", "`utilisation` is a number over 0 and up to 1, not 80"),
+        ("[thresholds]\nutilisation = nan\n", "`utilisation` is a number over 0"),
     ],
 )  # fmt: skip
 def test_faults_say_where_and_what(text: str, message: str) -> None:

@@ -13,12 +13,13 @@ from flowc_dsl.model import Handler, Output, Ref, Retry, Takes
 from flowc_dsl.source import Span
 from flowc_dsl.syntax import tree as t
 
+# What the durations of each are. A deviation is of the time itself, not of its logarithm.
 DISTRIBUTIONS: Final = {
-    "constant": 1,
-    "exponential": 1,
-    "uniform": 2,
-    "normal": 2,
-    "lognormal": 2,
+    "constant": ("time",),
+    "exponential": ("mean",),
+    "uniform": ("least", "most"),
+    "normal": ("mean", "deviation"),
+    "lognormal": ("mean", "deviation"),
 }
 
 
@@ -137,11 +138,32 @@ def _retry(work: Work, tree: t.Tree, node: t.Retry) -> Retry:
     return Retry(attempts, low, high, kind, tree.span(node), node.then is not None)
 
 
-def _takes(work: Work, tree: t.Tree, node: t.Takes) -> Takes:
+def _takes(work: Work, tree: t.Tree, node: t.Takes) -> Takes | None:
+    """None where it makes no sense: a time that nobody said is better than a wrong one."""
     name = option(work, tree, node.distribution, "takes", tuple(DISTRIBUTIONS))
     wanted = DISTRIBUTIONS[name]
-    if len(node.args) != wanted and name == node.distribution.text:
-        message = f"`{name}` takes {wanted} duration{'s' * (wanted > 1)}, not {len(node.args)}"
-        work.report(Conflict(tree.span(node), message))
     args = tuple(fine_ms(work, tree, arg) for arg in node.args)
+    if name != node.distribution.text or work.broken:
+        return None
+    if len(args) != len(wanted):
+        plural = "s" * (len(wanted) > 1)
+        message = f"`{name}` takes {len(wanted)} duration{plural}, not {len(args)}"
+        work.report(Conflict(tree.span(node), message, f"write `{name}({', '.join(wanted)})`"))
+        return None
+    why = _nonsense(name, args)
+    if why is not None:
+        work.report(Conflict(tree.span(node), *why))
+        return None
     return Takes(name, args, tree.span(node))
+
+
+def _nonsense(name: str, args: tuple[float, ...]) -> tuple[str, str] | None:
+    """What is wrong with the durations of a distribution, and what to do."""
+    if name == "uniform" and args[1] < args[0]:
+        return "this `uniform` time ends below its beginning", "write the smaller one first"
+    if name in ("exponential", "lognormal", "normal") and args[0] == 0:
+        return f"a `{name}` time has a mean of more than 0", "for no time at all, leave `takes` out"
+    if name == "normal" and args[1] > args[0]:
+        message = "a `normal` time that deviates by more than its mean would often be negative"
+        return message, "write `lognormal`, which never is"
+    return None

@@ -12,7 +12,7 @@ from flowc_dsl.source import Span
 
 
 class Report(Record):
-    """The prose of one finding; the rule adds its code and level."""
+    """The prose of one finding; the rule adds its code, and its level where none is given."""
 
     message: str
     at: Span
@@ -22,6 +22,7 @@ class Report(Record):
     help: str | None = None
     subjects: tuple[str, ...] = ()
     witness: tuple[str, ...] = ()
+    level: Level | None = None
 
 
 class Finding(Protocol):
@@ -43,7 +44,7 @@ class Rule(Record):
         report = finding.report()
         return Diagnostic(
             code=self.code,
-            level=self.level,
+            level=report.level or self.level,
             message=report.message,
             primary=Label(report.at, report.label),
             related=report.related[: LABELS_MAX - 1],
@@ -100,6 +101,7 @@ def declared_rules() -> dict[str, Rule]:
 def _load() -> None:
     from flowc_dsl.rules import (  # noqa: F401, PLC0415  # the families register themselves
         borders,
+        capacity,
         contract,
         delivery,
         effects,
@@ -141,7 +143,6 @@ PLANNED: dict[str, str] = {
     "FLW403": "version bump without upcast chain",
     "FLW407": "stored event not decodable",
     "FLW408": "lossy upcast",
-    "FLW508": "declared load exceeds capacity",
     "FLW801": "undeclared edge seen",
     "FLW802": "declared edge never seen",
     "FLW803": "payload violates its schema",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator
 
-from flowc_dsl import limits
 from flowc_dsl.diagnostics.diagnostic import Label, Level
 from flowc_dsl.graph import FlowGraph, HandlerNode, handler_label
 from flowc_dsl.model import Event, Handler, Service
@@ -18,6 +17,7 @@ class Hub(Record):
     service: Service
     reads: tuple[str, ...]
     emits: tuple[str, ...]
+    most: int
 
     def report(self) -> Report:
         name, total = self.service.name, len(self.reads) + len(self.emits)
@@ -26,7 +26,7 @@ class Hub(Record):
             f"{counted(len(self.emits), 'type')}",
             self.service.span,
             f"{counted(total, 'type')} in all",
-            notes=(f"over {limits.HUB_TYPES_MAX} is a hub",),
+            notes=(f"over {self.most} is a hub",),
             help="let services react to each other's events, and split what is left",
             subjects=(name,),
             witness=(self.reads[0], name, self.emits[0]),
@@ -36,11 +36,12 @@ class Hub(Record):
 @rule("FLW307", "hub", Level.INFO, "very many event types go through one service")
 def hub(graph: FlowGraph) -> Iterator[Finding]:
     """Who only reads (an archive), or only emits (a gateway), is no hub."""
+    most = graph.thresholds.hub_types
     for service in graph.system.services.values():
         read = _names(r.name for h in service.handlers for r in (*h.triggers, *h.unless))
         emitted = _names(ref.name for h in service.handlers for ref in h.output_refs())
-        if read and emitted and len(read) + len(emitted) > limits.HUB_TYPES_MAX:
-            yield Hub(service, read, emitted)
+        if read and emitted and len(read) + len(emitted) > most:
+            yield Hub(service, read, emitted, most)
 
 
 def _names(names: Iterable[str]) -> tuple[str, ...]:
@@ -104,6 +105,7 @@ class Chatty(Record):
     other: Service
     there: tuple[str, ...]
     back: tuple[str, ...]
+    most: int
 
     def report(self) -> Report:
         one, other = self.one.name, self.other.name
@@ -113,7 +115,7 @@ class Chatty(Record):
             self.other.span,
             f"{len(self.back)} to `{one}`",
             (Label(self.one.span, f"{len(self.there)} to `{other}`"),),
-            (f"over {limits.EXCHANGE_TYPES_MAX} is one job in two places",),
+            (f"over {self.most} is one job in two places",),
             help="merge them, or move what they ask of each other to where it is known",
             subjects=(one, other),
             witness=(one, self.there[0], other, self.back[0], one),
@@ -122,11 +124,11 @@ class Chatty(Record):
 
 @rule("FLW604", "chatty-pair", Level.INFO, "two services exchange many types both ways")
 def chatty_pair(graph: FlowGraph) -> Iterator[Finding]:
-    services = graph.system.services
+    services, most = graph.system.services, graph.thresholds.exchange_types
     for (one, other), (there, back) in exchanges(graph).items():
         both_ways = len(there) > 1 and len(back) > 1
-        if both_ways and len(there) + len(back) > limits.EXCHANGE_TYPES_MAX:
-            yield Chatty(services[one], services[other], there, back)
+        if both_ways and len(there) + len(back) > most:
+            yield Chatty(services[one], services[other], there, back, most)
 
 
 class GodEvent(Record):
@@ -154,9 +156,10 @@ class GodEvent(Record):
 @rule("FLW605", "god-event", Level.INFO, "the readers of a large event depend on disjoint fields")
 def god_event(graph: FlowGraph) -> Iterator[Finding]:
     """Only of events all of whose readers say what they `reads`, and that stay inside."""
+    least = graph.thresholds.god_event_fields
     for event in graph.system.events.values():
         uses = graph.triggers.get(event.name, ())
-        if event.exported or len(event.fields) < limits.GOD_EVENT_FIELDS_MIN or len(uses) < 2:
+        if event.exported or len(event.fields) < least or len(uses) < 2:
             continue
         key = event.key.name if event.key else None
         groups: list[tuple[set[str], HandlerNode]] = []

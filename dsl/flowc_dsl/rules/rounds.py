@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import prod
-from typing import Final
 
 from flowc_dsl.diagnostics.diagnostic import Label, Level
+from flowc_dsl.gain import TOLERANCE, knot_growth, per_trigger, unbounded
 from flowc_dsl.graph import EventNode, FlowGraph, HandlerNode, Node, Use
-from flowc_dsl.model import Handler, Output
+from flowc_dsl.model import Output
 from flowc_dsl.record import Record
 from flowc_dsl.rules.registry import Finding, Report, rule
 from flowc_dsl.rules.wiring import is_root
-
-MAYBE: Final = 0.5  # of `A?`, and of a deadline with `unless`, where no `chance` is given
-ROUNDS_MAX: Final = 1_000  # of the iteration; it converges in tens
-TOLERANCE: Final = 1e-9
-SHOWN: Final = 1e-4  # of a gain over 1: nobody reads more digits
 
 
 class Ring(Record):
@@ -126,10 +121,9 @@ class Amplifies(Record):
         else:
             round_ = self.gain ** (len(self.ring.nodes) // 2)
             message = f"each `{event}` causes {round_:.3g} more on average, round after round"
-            steps = ", ".join(f"`{at}` {many:.3g} `{out}`" for at, out, many in self.factors)
-            notes = (f"on average {steps}",)
+            notes = (f"the gain of this round: {self._product()}",)
             if prod(many for _, _, many in self.factors) < round_ * 0.999:
-                notes += ("other ways round add to it",)
+                notes += (f"together with the other ways round: {round_:.3g}",)
         return Report(
             message,
             self.ring.emit.ref.span,
@@ -141,6 +135,12 @@ class Amplifies(Record):
             witness=self.ring.witness,
         )
 
+    def _product(self) -> str:
+        """`A` 0.5 x `B` 3 = 1.5: along the ring that is shown."""
+        steps = [f"{many:.3g} `{event}` (`{at}`)" for at, event, many in self.factors]
+        total = prod(many for _, _, many in self.factors)
+        return steps[0] if len(steps) == 1 else f"{' x '.join(steps)} = {total:.3g}"
+
 
 @rule("FLW306", "amplification", Level.WARNING, "a cycle brings forth as much as it takes, or more")
 def amplification(graph: FlowGraph) -> Iterator[Finding]:
@@ -148,78 +148,16 @@ def amplification(graph: FlowGraph) -> Iterator[Finding]:
         if _is_endless(graph, knot):
             continue  # FLW305
         ring = _ring(graph, knot)
-        many = _unbounded(graph, knot)
-        gain = None if many else _gain(graph, knot)
+        many = unbounded(graph, knot)
+        gain = None if many else knot_growth(graph, knot)
         if gain is None or gain >= 1 - TOLERANCE:
             yield Amplifies(ring, gain, many, () if many else _factors(graph, ring))
-
-
-def _unbounded(graph: FlowGraph, knot: set[Node]) -> str | None:
-    for node in graph.handlers:
-        if node in knot:
-            for group in graph.handlers[node][1].outputs:
-                for output in group:
-                    if output.many == "any" and EventNode(output.event.name) in knot:
-                        return output.event.name
-    return None
-
-
-def expected(handler: Handler) -> dict[str, float]:
-    """How many of each output one trigger brings forth on average; `A*` counts as one.
-
-    `A | B` share what their `chance`s leave. A side of a join is one of several that it takes.
-    """
-    scale = MAYBE if handler.unless else 1.0
-    if handler.kind == "join":
-        scale /= len(handler.triggers)
-    found: dict[str, float] = {}
-    for group in handler.outputs:
-        given = sum(output.chance or 0.0 for output in group)
-        open_ = [output for output in group if output.chance is None]
-        for output in group:
-            share = output.chance
-            if share is None:
-                share = max(0.0, 1 - given) / len(open_)
-                if output.many == "maybe":
-                    share *= MAYBE
-            found[output.event.name] = found.get(output.event.name, 0.0) + share * scale
-    return found
 
 
 def _factors(graph: FlowGraph, ring: Ring) -> tuple[tuple[str, str, float], ...]:
     steps = zip(ring.nodes[1::2], ring.nodes[2::2], strict=True)
     return tuple(
-        (str(node), str(event), expected(graph.handlers[node][1]).get(str(event), 0.0))
+        (str(node), str(event), per_trigger(graph.handlers[node][1]).get(str(event), 0.0))
         for node, event in steps
         if isinstance(node, HandlerNode)
     )
-
-
-def _gain(graph: FlowGraph, knot: set[Node]) -> float:
-    """The growth of one step from event to event in the long run: the matrix's spectral radius.
-
-    Power iteration on the matrix plus one on its diagonal, which makes any ring aperiodic; the
-    least and the greatest growth of a component bound the result from both sides.
-    """
-    events = [n for n in graph.successors if n in knot and isinstance(n, EventNode)]
-    steps: list[tuple[int, int, float]] = []
-    index = {event.name: number for number, event in enumerate(events)}
-    for event in events:
-        for node in graph.successors[event]:
-            if node in knot and isinstance(node, HandlerNode):
-                for out, many in expected(graph.handlers[node][1]).items():
-                    if out in index:
-                        steps.append((index[event.name], index[out], many))
-    sizes = [1.0] * len(events)
-    low = high = 0.0
-    for _ in range(ROUNDS_MAX):
-        grown = list(sizes)
-        for source, target, many in steps:
-            grown[source] += many * sizes[target]
-        ratios = [after / before for after, before in zip(grown, sizes, strict=True)]
-        low, high = min(ratios) - 1, max(ratios) - 1
-        if high - low < TOLERANCE or high < 1 - TOLERANCE or (low > 1 and high - low < SHOWN):
-            break
-        scale = max(grown)
-        sizes = [max(size / scale, 1e-300) for size in grown]
-    return (low + high) / 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from graphlib import TopologicalSorter
 
 from flowc_dsl.graph import FlowGraph, HandlerNode, Node
 from flowc_dsl.record import Record
@@ -20,19 +19,10 @@ class Chain(Record):
 
 def longest_chain(graph: FlowGraph) -> Chain:
     """The chain with the most handlers; the first in the text of those that are as long."""
-    ring_of: dict[Node, int] = {}
-    rings = graph.cyclic_components()
-    for number, ring in enumerate(rings):
-        ring_of.update(dict.fromkeys(ring, number))
-    groups: list[list[Node]] = [
-        [node for node in graph.successors if node in ring] for ring in rings
-    ]
-    for node in graph.successors:
-        if node not in ring_of:
-            ring_of[node] = len(groups)
-            groups.append([node])
+    groups = graph.groups
+    ring_of = {node: number for number, group in enumerate(groups) for node in group}
     best: dict[int, tuple[int, tuple[Node, Node] | None]] = {}
-    for number in _sorted(graph, groups, ring_of):
+    for number in range(len(groups)):
         handlers = any(isinstance(node, HandlerNode) for node in groups[number])
         length, link = 0, None
         for node in groups[number]:
@@ -49,18 +39,9 @@ def longest_chain(graph: FlowGraph) -> Chain:
     return Chain(best[last][0], _path(graph, groups, ring_of, best, last))
 
 
-def _sorted(graph: FlowGraph, groups: list[list[Node]], ring_of: Mapping[Node, int]) -> list[int]:
-    """The groups, each behind all that lead to it."""
-    before = {
-        number: {ring_of[p] for node in group for p in graph.predecessors[node]} - {number}
-        for number, group in enumerate(groups)
-    }
-    return list(TopologicalSorter(before).static_order())
-
-
 def _path(
     graph: FlowGraph,
-    groups: list[list[Node]],
+    groups: tuple[tuple[Node, ...], ...],
     ring_of: Mapping[Node, int],
     best: Mapping[int, tuple[int, tuple[Node, Node] | None]],
     last: int,

@@ -30,6 +30,23 @@ def duration(period_ms: int) -> str:
     return f"{period_ms}ms"
 
 
+def per_time(per_s: float) -> str:
+    """500/s, 12/m: in the smallest unit of the language in which it is 1 or more."""
+    for unit, seconds in (("s", 1), ("m", 60), ("h", 3_600)):
+        if per_s * seconds >= 1:
+            return f"{_three_digits(per_s * seconds)}/{unit}"
+    return f"{_three_digits(per_s * 86_400)}/d"
+
+
+def short_time(time_ms: float) -> str:
+    """1.5ms, 2s: three digits, in ms or s."""
+    return f"{_three_digits(time_ms)}ms" if time_ms < 1_000 else f"{_three_digits(time_ms / 1000)}s"
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
     """The candidate that was probably meant, if one is close; case is worth little."""
     from difflib import get_close_matches  # noqa: PLC0415  # lazy: needed for faults alone

@@ -14,6 +14,7 @@ from flowc_dsl.diagnostics.diagnostic import Diagnostic, Label
 from flowc_dsl.diagnostics.rebase import rebased
 from flowc_dsl.rules.registry import INTERNAL_FAILURE, UNREADABLE
 from flowc_dsl.source import Source, Span
+from flowc_dsl.thresholds import DEFAULTS, Thresholds
 from flowc_engine.cli.common import ExitCode, place_of, shown_path
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class CheckedProgram:
     program: LoadedProgram | None = None
     compilation: Compilation | None = None
     at_root: Report | None = None
+    thresholds: Thresholds = DEFAULTS
 
     @property
     def plan(self) -> Plan:
@@ -71,14 +73,18 @@ def _check(shown: str, load: Callable[[], LoadedProgram], today: date) -> Checke
         program = load()
     except OSError as error:
         return _unreadable(shown, error)
-    checked = check_texts(program.files, program.main, today, shown)
+    checked = check_texts(program.files, program.main, today, shown, _thresholds(program.root))
     seen = _seen_from_here(program.root)
     report = _rebased(checked.report, seen)
     return replace(checked, program=program, report=report, at_root=checked.report)
 
 
 def check_texts(
-    files: Mapping[str, str | bytes], main: str, today: date, shown: str
+    files: Mapping[str, str | bytes],
+    main: str,
+    today: date,
+    shown: str,
+    thresholds: Thresholds = DEFAULTS,
 ) -> CheckedProgram:
     """Checks a program that is in memory; paths stay as they are."""
     from flowc_dsl.compile import compile_program
@@ -90,10 +96,26 @@ def check_texts(
             today,
             before=compilation.diagnostics,
             sources=compilation.sources,
+            thresholds=thresholds,
         )
     except Exception as error:  # noqa: BLE001  # a fault of ours is a diagnostic too
         return _failed(shown, main, error)
-    return CheckedProgram(shown, report, _exit_code(report), compilation=compilation)
+    code = _exit_code(report)
+    return CheckedProgram(shown, report, code, compilation=compilation, thresholds=thresholds)
+
+
+def _thresholds(root: Path) -> Thresholds:
+    """Those of the root's `flow.toml`. A broken one is told by the commands that depend on it."""
+    from flowc_engine.loader import ROOT_FILE
+
+    if not (root / ROOT_FILE).is_file():
+        return DEFAULTS
+    from flowc_engine.config import ConfigError, load_config
+
+    try:
+        return load_config(root).thresholds
+    except ConfigError:
+        return DEFAULTS
 
 
 def _exit_code(report: Report) -> ExitCode:

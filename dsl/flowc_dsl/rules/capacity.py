@@ -1,0 +1,152 @@
+"""508: what is declared to come in, against what is declared to be there for it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Final
+
+from flowc_dsl import limits
+from flowc_dsl.diagnostics.diagnostic import Label, Level
+from flowc_dsl.gain import TOLERANCE
+from flowc_dsl.graph import EventNode, FlowGraph, HandlerNode, Node
+from flowc_dsl.model import Service
+from flowc_dsl.rates import Load, Part, Rates, loads_of, rates_of
+from flowc_dsl.record import Record
+from flowc_dsl.rules.registry import Finding, Report, rule
+from flowc_dsl.rules.wording import counted, per_time, quoted, short_time
+
+PARTS_SHOWN_MAX: Final = 3
+
+
+class Overloaded(Record):
+    """`path` leads from outside to the busiest handler, with the rate at each hop."""
+
+    load: Load
+    most: float  # the utilisation that is still fine
+    labels: tuple[Label, ...]
+    few_keys: tuple[str, ...]  # the triggers whose keys have fewer values than there are replicas
+    path: tuple[str, ...]
+
+    @property
+    def service(self) -> Service:
+        return self.load.service
+
+    def report(self) -> Report:
+        load, name = self.load, self.service.name
+        over = load.utilisation >= 1
+        about = "" if load.known else "at least "
+        who = f"`{load.parts[0].node}`" if self.few_keys else f"service `{name}`"
+        verb = "can't keep up" if over else "has little room"
+        mean = short_time(load.busy / load.calls_per_s * 1_000)
+        at_once = counted(load.servers, "key" if self.few_keys else "replica")
+        return Report(
+            f"{who} {verb}: {per_time(load.calls_per_s)} at {mean} each load {at_once} to "
+            f"{about}{_percent(load.utilisation)}",
+            self.service.replicas_span or self.service.span,
+            f"{counted(self.service.replicas_max, 'replica')} at most",
+            self.labels,
+            self._notes(),
+            help=self._help(),
+            subjects=(name, *(part.node.service for part in load.parts)),
+            witness=self.path,
+            level=None if over else Level.INFO,
+        )
+
+    def _notes(self) -> tuple[str, ...]:
+        load = self.load
+        notes: list[str] = []
+        if len(load.parts) > 1:
+            shown = ", ".join(map(_spelled, load.parts[:PARTS_SHOWN_MAX]))
+            more = len(load.parts) - PARTS_SHOWN_MAX
+            notes.append(shown + (f", and {more} more" if more > 0 else ""))
+        if self.few_keys:
+            keys = f"the key of {quoted(self.few_keys)} has {counted(load.servers, 'value')}"
+            notes.append(f"{keys}, and events of one key are handled one after the other")
+        if load.utilisation >= 1:
+            notes.append("its backlog grows for as long as this load lasts")
+        return tuple(notes)
+
+    def _help(self) -> str:
+        load = self.load
+        needed = math.ceil(load.busy / self.most)
+        if self.few_keys:
+            return "give the event a key of more values, or let the handler take less time"
+        if needed > limits.PARTITIONS:
+            most = f"{limits.PARTITIONS} replicas are the most there can be"
+            return f"let the handlers take less time, or split the service: {most}"
+        share = _percent(load.busy / needed)
+        return f"give it {counted(needed, 'replica')} ({share} busy), or let it take less time"
+
+
+def _spelled(part: Part) -> str:
+    calls, known = part.calls
+    often = per_time(calls) if calls else "never" if known else "who knows how often"
+    return f"`{part.node}` {often} at {short_time(part.mean_ms)}"
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:,.0f} %"
+
+
+@rule("FLW508", "over-capacity", Level.WARNING, "the declared load exceeds the declared capacity")
+def over_capacity(graph: FlowGraph) -> Iterator[Finding]:
+    """Of services that say `takes`. What lies behind a cycle without end (FLW306) has no rate."""
+    handlers = [handler for _, handler in graph.handlers.values()]
+    if all(handler.takes is None for handler in handlers):
+        return
+    rates = rates_of(graph)
+    for load in loads_of(graph, rates).values():
+        most = graph.thresholds.utilisation
+        used = load.utilisation
+        if math.isfinite(used) and (used >= 1 or used > most + TOLERANCE):
+            path = busiest_path(graph, rates, load.parts[0].node)
+            few = _few_keys(graph, load)
+            yield Overloaded(load, most, _labels(graph, load, path), few, _with_rates(rates, path))
+
+
+def _few_keys(graph: FlowGraph, load: Load) -> tuple[str, ...]:
+    if load.servers == load.service.replicas_max:
+        return ()
+    handler = graph.handlers[load.parts[0].node][1]
+    return tuple(ref.name for ref in handler.triggers) or (str(load.parts[0].node),)
+
+
+def _labels(graph: FlowGraph, load: Load, path: tuple[Node, ...]) -> tuple[Label, ...]:
+    takes = graph.handlers[load.parts[0].node][1].takes
+    assert takes is not None
+    found = [Label(takes.span, f"{short_time(load.parts[0].mean_ms)} on average")]
+    event = graph.system.events.get(path[0].name) if isinstance(path[0], EventNode) else None
+    if event is not None and event.rate_per_s is not None:
+        found.append(Label(event.span, per_time(event.rate_per_s)))
+    return tuple(found)
+
+
+def busiest_path(graph: FlowGraph, rates: Rates, goal: HandlerNode) -> tuple[Node, ...]:
+    """Back from a handler over what brings the most of it, to where its rate is declared."""
+    path: list[Node] = [goal]
+    seen: set[Node] = set()
+    while True:
+        seen.add(path[-1])
+        if _is_declared(graph, path[-1]):
+            break
+        before = [node for node in graph.predecessors[path[-1]] if node not in seen]
+        if not before:
+            break
+        path.append(max(before, key=lambda node: _per_s(rates, node)))
+    return tuple(reversed(path))
+
+
+def _is_declared(graph: FlowGraph, node: Node) -> bool:
+    event = graph.system.events.get(node.name) if isinstance(node, EventNode) else None
+    return event is not None and event.rate_per_s is not None
+
+
+def _per_s(rates: Rates, node: Node) -> float:
+    if isinstance(node, EventNode):
+        return rates.events[node.name].per_s
+    return rates.handlers[node].per_s
+
+
+def _with_rates(rates: Rates, path: tuple[Node, ...]) -> tuple[str, ...]:
+    return tuple(f"{node} {per_time(_per_s(rates, node))}" for node in path)
