@@ -122,13 +122,14 @@ class FlowGraph:
         queue = deque(roots)
         while queue:
             node = queue.popleft()
-            if node in reached or not self._fires(node, reached):
+            if node in reached or not self.fires(node, reached):
                 continue
             reached.add(node)
             queue.extend(self.successors[node])
         return reached
 
-    def _fires(self, node: Node, reached: set[Node]) -> bool:
+    def fires(self, node: Node, reached: set[Node]) -> bool:
+        """Whether a node happens, once one that leads to it does and these have."""
         if isinstance(node, EventNode) or self.handlers[node][1].kind != "join":
             return True
         return all(event in reached for event in self.predecessors[node])

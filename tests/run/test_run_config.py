@@ -42,10 +42,10 @@ def test_no_file_is_an_empty_configuration(tmp_path: Path) -> None:
         ("sources = 1\n", "flow.toml:1: `sources` is no table"),
         ("x = \n", "flow.toml:1: invalid value"),
         ("thresholds = 1\n", "flow.toml:1: `thresholds` is no table"),
-        ("[thresholds]\nhub_type = 3\n", "2: unknown threshold `hub_type`; did you mean `hub_types`"),
+        ("[thresholds]\nhub_type = 3\n", ":2: unknown threshold `hub_type`; did you mean"),
         ("[thresholds]\nhub_types = 0\n", "flow.toml:2: `hub_types` is a whole number from 1"),
         ("[thresholds]\nhub_types = true\n", "flow.toml:2: `hub_types` is a whole number"),
-        ("[thresholds]\nutilisation = 80\n", "`utilisation` is a number over 0 and up to 1, not 80"),
+        ("[thresholds]\nutilisation = 80\n", "is a number over 0 and up to 1, not 80"),
         ("[thresholds]\nutilisation = nan\n", "`utilisation` is a number over 0"),
     ],
 )  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import Final, Literal
 
+from flowc_dsl.codes import is_fixed
 from flowc_dsl.diagnostics.diagnostic import Diagnostic, Level
 from flowc_dsl.model import Exemption, Law, Ref, System
 from flowc_dsl.record import Record
@@ -111,7 +112,7 @@ def apply_exemptions(
         code, subject = exemption.code.name, exemption.subject.name
         if code in PLANNED:
             continue  # named by `not_judged`
-        if code not in rules:
+        if code not in rules or is_fixed(code):
             kept.append(_unusable(exemption))
             continue
         matched = [d for d in kept if d.code == code and subject in d.subjects]

@@ -8,7 +8,7 @@ from typing import TypeGuard
 from flowc_dsl.diagnostics.diagnostic import Label, Level
 from flowc_dsl.graph import EventNode, FlowGraph, HandlerNode, Node, Use
 from flowc_dsl.lower.work import BUILT_IN
-from flowc_dsl.model import Event, Field, Service, System, TypeRef
+from flowc_dsl.model import Event, Expect, Field, Ref, Service, System, TypeRef
 from flowc_dsl.record import Record
 from flowc_dsl.rules.registry import Finding, Report, rule
 from flowc_dsl.rules.wording import meant, quoted
@@ -40,7 +40,7 @@ def unread_event(graph: FlowGraph) -> Iterator[Finding]:
         if event.kind == "command" and not graph.triggers.get(event.name):
             continue  # FLW107, or handled outside
         emits = graph.emits.get(event.name, ())
-        if (emits or event.external) and not _is_read(graph, event):
+        if (emits or event.external) and not is_read(graph, event):
             yield Unread(event, emits[0] if emits else None)
 
 
@@ -70,7 +70,7 @@ class Unemitted(Record):
 def unemitted_event(graph: FlowGraph) -> Iterator[Finding]:
     for event in graph.system.events.values():
         reads = (*graph.triggers.get(event.name, ()), *graph.watches.get(event.name, ()))
-        if (reads or event.exported) and not _is_emitted(graph, event):
+        if (reads or event.exported) and not is_emitted(graph, event):
             yield Unemitted(event, reads[0] if reads else None)
 
 
@@ -92,15 +92,17 @@ class Unused(Record):
 @rule("FLW203", "unused-declaration", Level.WARNING, "a declaration is used nowhere")
 def unused_declaration(graph: FlowGraph) -> Iterator[Finding]:
     system = graph.system
+    missed = {ref.name for expect in system.expects for ref in never_emitted(graph, expect)}
     for event in system.events.values():
-        if event.kind == "event" and not (_is_read(graph, event) or _is_emitted(graph, event)):
+        used = is_read(graph, event) or is_emitted(graph, event)
+        if event.kind == "event" and not used and event.name not in missed:  # missed: FLW904
             yield Unused("event", event.name, event.span)
-    used = _used_types(system)
+    needed = _used_types(system)
     for struct in system.types.values():
-        if struct.name not in used:
+        if struct.name not in needed:
             yield Unused("type", struct.name, struct.span)
     for enum in system.enums.values():
-        if enum.name not in used:
+        if enum.name not in needed:
             yield Unused("enum", enum.name, enum.span)
     uses = {ref.name for service in system.services.values() for ref in service.uses}
     libraries = uses | meant(uses, system.libraries)
@@ -109,12 +111,26 @@ def unused_declaration(graph: FlowGraph) -> Iterator[Finding]:
             yield Unused("library", library.name, library.span)
 
 
-def _is_read(graph: FlowGraph, event: Event) -> bool:
+def is_read(graph: FlowGraph, event: Event) -> bool:
     return event.exported or bool(graph.readers(event.name)) or event.name in graph.misread
 
 
-def _is_emitted(graph: FlowGraph, event: Event) -> bool:
+def is_emitted(graph: FlowGraph, event: Event) -> bool:
     return event.external or bool(graph.emits.get(event.name)) or event.name in graph.misemitted
+
+
+def never_emitted(graph: FlowGraph, expect: Expect) -> tuple[Ref, ...]:
+    """What an expectation waits for and nobody emits; of alternatives on the right, only if all
+    of them are such."""
+
+    def lost(ref: Ref) -> bool:
+        event = graph.system.events.get(ref.name)
+        return event is not None and not is_emitted(graph, event)
+
+    subjects = tuple(filter(lost, expect.events))
+    targets = tuple(filter(lost, expect.targets))
+    whole = len(targets) == len(expect.targets) or expect.form == "never_with"
+    return (*subjects, *(targets if whole else ()))
 
 
 def _used_types(system: System) -> set[str]:

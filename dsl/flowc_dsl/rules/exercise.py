@@ -1,0 +1,165 @@
+"""208: outputs that may or may not happen, and that no test or scenario looks at.
+
+A test or scenario is a *trial*: it begins with events (`given`, `load`, and every timer), and ends
+in others, its *goals* (`then`, what a `stub` answers, what a checked expectation names). It
+exercises an alternative that can come of its beginning, if the alternative is one of its goals, or
+if a goal can't come about without it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+from flowc_dsl.diagnostics.diagnostic import Label, Level
+from flowc_dsl.graph import EventNode, FlowGraph, HandlerNode, Node
+from flowc_dsl.model import Output, Scenario, System, Test
+from flowc_dsl.record import Record
+from flowc_dsl.rules.registry import Finding, Report, rule
+from flowc_dsl.source import Span
+
+Choice = tuple[HandlerNode, str]  # a handler, and an output that it may leave out
+
+
+class Trial(Record):
+    name: str
+    span: Span
+    begins: frozenset[str]
+    goals: frozenset[str]
+    stubs: dict[str, frozenset[str]]  # by service: all that it answers
+
+
+class Unexercised(Record):
+    node: HandlerNode
+    output: Output
+    trigger: str
+    other: tuple[str, Trial] | None  # another output of the handler, and what exercises it
+
+    def report(self) -> Report:
+        event, service = self.output.event.name, self.node.service
+        related: tuple[Label, ...] = ()
+        if self.other is not None:
+            related = (Label(self.other[1].span, f"exercises `{self.other[0]}`"),)
+        return Report(
+            f"no test or scenario has `{self.node}` emit `{event}`",
+            self.output.event.span,
+            "exercised by nothing",
+            related,
+            help=f"write a test that ends in it (`then {event}`), or that begins behind it "
+            f"(`stub {service} -> {event}`)",
+            subjects=(service, event),
+            witness=(*((self.trigger,) if self.trigger else ()), str(self.node), event),
+        )
+
+
+@rule("FLW208", "unexercised-output", Level.INFO, "no test or scenario exercises an alternative")
+def unexercised_output(graph: FlowGraph) -> Iterator[Finding]:
+    """Only once there is a test or a scenario: before, it would be all of them."""
+    trials = [*_tests(graph.system), *_scenarios(graph.system)]
+    choices = _choices(graph) if trials else {}
+    exercised: dict[Choice, Trial] = {}
+    for trial in trials:
+        for choice in _exercised(graph, trial, choices.keys() - exercised.keys()):
+            exercised[choice] = trial
+    for (node, name), output in choices.items():
+        if (node, name) not in exercised:
+            handler = graph.handlers[node][1]
+            trigger = handler.triggers[0].name if handler.triggers else ""
+            others = [(out, exercised[at, out]) for at, out in exercised if at == node]
+            yield Unexercised(node, output, trigger, min(others, default=None, key=_by_place))
+
+
+def _by_place(other: tuple[str, Trial]) -> tuple[str, int, str]:
+    return other[1].span.path, other[1].span.start, other[0]
+
+
+def _choices(graph: FlowGraph) -> dict[Choice, Output]:
+    """The alternatives, in the order of the text."""
+    return {
+        (node, output.event.name): output
+        for node, (_, handler) in graph.handlers.items()
+        for group in handler.outputs
+        for output in group
+        if output.chance != 0
+        and (len(group) > 1 or output.many == "maybe" or output.chance not in (None, 1))
+    }
+
+
+def _tests(system: System) -> Iterator[Trial]:
+    for test in system.tests:
+        yield Trial(test.name, test.span, *_of_test(test))
+
+
+def _of_test(test: Test) -> tuple[frozenset[str], frozenset[str], dict[str, frozenset[str]]]:
+    stubs: dict[str, frozenset[str]] = {}
+    for stub in test.stubs:
+        answers = frozenset(sample.event.name for sample in stub.samples)
+        stubs[stub.service.name] = stubs.get(stub.service.name, frozenset()) | answers
+    goals = frozenset(sample.event.name for sample in test.then).union(*stubs.values())
+    return frozenset(sample.event.name for sample in test.given), goals, stubs
+
+
+def _scenarios(system: System) -> Iterator[Trial]:
+    expects = {expect.name: expect for expect in system.expects}
+    for scenario in system.scenarios:
+        checked = [expects[ref.name] for ref in scenario.checks if ref.name in expects]
+        goals = frozenset(ref.name for e in checked for ref in (*e.events, *e.targets))
+        yield Trial(scenario.name, scenario.span, _loaded(scenario), goals, {})
+
+
+def _loaded(scenario: Scenario) -> frozenset[str]:
+    return frozenset(load.event.name for load in scenario.loads)
+
+
+def _exercised(graph: FlowGraph, trial: Trial, open_: set[Choice]) -> Iterator[Choice]:
+    reached = _reached(graph, trial)
+    goals = {EventNode(name) for name in trial.goals} & reached
+    behind = _behind(graph, trial, goals, reached)
+    for node, name in open_:
+        event = EventNode(name)
+        if node not in behind or event not in behind or not _emits(trial, node, event):
+            continue
+        if event in goals or not goals <= _reached(graph, trial, behind, (node, name)):
+            yield node, name
+
+
+def _emits(trial: Trial, node: Node, event: Node) -> bool:
+    """A service that is stubbed emits what the stub says, and nothing else."""
+    if not isinstance(node, HandlerNode) or not isinstance(event, EventNode):
+        return True
+    answers = trial.stubs.get(node.service)
+    return answers is None or event.name in answers
+
+
+def _reached(
+    graph: FlowGraph, trial: Trial, within: set[Node] | None = None, cut: Choice | None = None
+) -> set[Node]:
+    """What can come of the beginning, if one handler leaves out one output."""
+    begins: list[Node] = [EventNode(name) for name in sorted(trial.begins)]
+    queue = deque(begins + [node for node in graph.handlers if not graph.predecessors[node]])
+    reached: set[Node] = set()
+    while queue:
+        node = queue.popleft()
+        if node in reached or node not in graph.successors:
+            continue
+        if (within is not None and node not in within) or not graph.fires(node, reached):
+            continue
+        reached.add(node)
+        for successor in graph.successors[node]:
+            left_out = cut is not None and (node, successor) == (cut[0], EventNode(cut[1]))
+            if not left_out and _emits(trial, node, successor):
+                queue.append(successor)
+    return reached
+
+
+def _behind(graph: FlowGraph, trial: Trial, goals: set[EventNode], reached: set[Node]) -> set[Node]:
+    """Of what is reached, all from which a goal can come."""
+    found: set[Node] = set(goals)
+    queue: deque[Node] = deque(goals)
+    while queue:
+        node = queue.popleft()
+        for before in graph.predecessors[node]:
+            if before in reached and before not in found and _emits(trial, before, node):
+                found.add(before)
+                queue.append(before)
+    return found
