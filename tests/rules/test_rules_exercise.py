@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flowc_dsl.compile import compile_program
 from flowc_dsl.diagnostics.diagnostic import Diagnostic
+from flowc_dsl.graph import EventNode, build_graph
 from support.programs import check_text
 
 SYSTEM = """
@@ -144,6 +146,41 @@ def test_what_is_needed_is_on_every_path(edges, goal):
         names_goal = b == goal and any((a, b) in path for path in paths)
         wanted = on_all or names_goal
         assert ((f"S{a}{b}.on E{a}", f"E{b}") not in open_) == wanted
+
+
+def program(edges: list[tuple[int, int]], joins: list[tuple[int, int, int]]) -> str:
+    events = "".join(f"event E{n} key k {{ k: uuid }}\n" for n in range(1, NODES))
+    services = "".join(f"service S{a}{b} {{ on E{a} -> E{b}? }}\n" for a, b in edges)
+    services += "".join(
+        f"service J{n} {{ on E{a} & E{b} by k -> E{c}? }}\n" for n, (a, b, c) in enumerate(joins)
+    )
+    return f"system S external event E0 key k {{ k: uuid }}\n{events}{services}"
+
+
+def reaches(text: str, goal: str) -> bool:
+    compiled = compile_program({"m": text}, "m")
+    assert compiled.system is not None
+    return EventNode(goal) in build_graph(compiled.system).reached_from([EventNode("E0")])
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.sets(st.tuples(st.integers(0, NODES - 1), st.integers(0, NODES - 1)), max_size=9),
+    st.sets(st.tuples(*[st.integers(0, NODES - 1)] * 3), max_size=4),
+    st.integers(1, NODES - 1),
+)
+def test_what_is_needed_is_what_can_not_be_cut(edges, joins, goal):
+    """Against the system without that one output, with joins, and round cycles."""
+    edges = sorted((a, b) for a, b in edges if b not in (a, 0))
+    joins = sorted((a, b, c) for a, b, c in joins if len({a, b, c}) == 3 and c != 0)
+    text = program(edges, joins) + f'test "" {{ given E0 then E{goal} }}'
+    open_ = {(found.witness[-2], found.witness[-1]) for found in of(text, "FLW208")}
+    possible = reaches(text, f"E{goal}")
+    for a, b in edges:
+        cut = text.replace(f"on E{a} -> E{b}?", f"on E{a}")
+        needed = possible and not reaches(cut, f"E{goal}")
+        names_goal = b == goal and reaches(text, f"E{a}")
+        assert ((f"S{a}{b}.on E{a}", f"E{b}") not in open_) == (needed or names_goal)
 
 
 # ---- FLW904

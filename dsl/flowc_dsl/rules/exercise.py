@@ -9,7 +9,9 @@ if a goal can't come about without it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import reduce
+from operator import and_, or_
 
 from flowc_dsl.diagnostics.diagnostic import Label, Level
 from flowc_dsl.graph import EventNode, FlowGraph, HandlerNode, Node
@@ -114,13 +116,21 @@ def _loaded(scenario: Scenario) -> frozenset[str]:
 def _exercised(graph: FlowGraph, trial: Trial, open_: set[Choice]) -> Iterator[Choice]:
     reached = _reached(graph, trial)
     goals = {EventNode(name) for name in trial.goals} & reached
-    behind = _behind(graph, trial, goals, reached)
-    for node, name in open_:
-        event = EventNode(name)
-        if node not in behind or event not in behind or not _emits(trial, node, event):
-            continue
-        if event in goals or not goals <= _reached(graph, trial, behind, (node, name)):
-            yield node, name
+    possible = [
+        (node, name)
+        for node, name in open_
+        if node in reached and _emits(trial, node, EventNode(name))
+    ]
+    if not goals or not possible:
+        return
+    bits = {choice: 1 << number for number, choice in enumerate(possible)}
+    needed = 0
+    sets = _needed(graph, trial, reached, bits)
+    for goal in goals:
+        needed |= sets[goal]
+    for choice, bit in bits.items():
+        if needed & bit or EventNode(choice[1]) in goals:
+            yield choice
 
 
 def _emits(trial: Trial, node: Node, event: Node) -> bool:
@@ -131,35 +141,45 @@ def _emits(trial: Trial, node: Node, event: Node) -> bool:
     return answers is None or event.name in answers
 
 
-def _reached(
-    graph: FlowGraph, trial: Trial, within: set[Node] | None = None, cut: Choice | None = None
-) -> set[Node]:
-    """What can come of the beginning, if one handler leaves out one output."""
+def _reached(graph: FlowGraph, trial: Trial) -> set[Node]:
+    """What can come of the beginning."""
     begins: list[Node] = [EventNode(name) for name in sorted(trial.begins)]
     queue = deque(begins + [node for node in graph.handlers if not graph.predecessors[node]])
     reached: set[Node] = set()
     while queue:
         node = queue.popleft()
-        if node in reached or node not in graph.successors:
-            continue
-        if (within is not None and node not in within) or not graph.fires(node, reached):
+        if node in reached or node not in graph.successors or not graph.fires(node, reached):
             continue
         reached.add(node)
-        for successor in graph.successors[node]:
-            left_out = cut is not None and (node, successor) == (cut[0], EventNode(cut[1]))
-            if not left_out and _emits(trial, node, successor):
-                queue.append(successor)
+        queue.extend(n for n in graph.successors[node] if _emits(trial, node, n))
     return reached
 
 
-def _behind(graph: FlowGraph, trial: Trial, goals: set[EventNode], reached: set[Node]) -> set[Node]:
-    """Of what is reached, all from which a goal can come."""
-    found: set[Node] = set(goals)
-    queue: deque[Node] = deque(goals)
+def _needed(
+    graph: FlowGraph, trial: Trial, reached: set[Node], bits: Mapping[Choice, int]
+) -> dict[Node, int]:
+    """The choices without which a node is not reached, as bits: what dominates it.
+
+    A node needs what all ways to it have in common, a join what any of its sides needs. Begins
+    with everything, and takes away until all agree.
+    """
+    found = dict.fromkeys(reached, (1 << len(bits)) - 1)
+    queue = deque(sorted(reached, key=lambda node: graph.rank[node]))
+    waiting = set(queue)
     while queue:
         node = queue.popleft()
-        for before in graph.predecessors[node]:
-            if before in reached and before not in found and _emits(trial, before, node):
-                found.add(before)
-                queue.append(before)
+        waiting.discard(node)
+        ways = [
+            found[before] | bits.get((before, str(node)), 0)  # type: ignore[arg-type]
+            for before in graph.predecessors[node]
+            if before in reached and _emits(trial, before, node)
+        ]
+        begins = not ways or (isinstance(node, EventNode) and node.name in trial.begins)
+        joins = isinstance(node, HandlerNode) and graph.handlers[node][1].kind == "join"
+        needs = 0 if begins else reduce(or_ if joins else and_, ways)
+        if needs != found[node]:
+            found[node] = needs
+            news = [n for n in graph.successors[node] if n in reached and n not in waiting]
+            waiting.update(news)
+            queue.extend(news)
     return found
