@@ -215,7 +215,7 @@ class Part(NamedTuple):
     node: HandlerNode
     calls: Rate
     mean_ms: float
-    servers: int  # that its keys let work at once
+    keys: int  # that its events can have: as many can be worked on at once
 
     @property
     def busy(self) -> float:
@@ -254,8 +254,8 @@ def loads_of(graph: FlowGraph, rates: Rates) -> dict[str, Load]:
     parts: dict[str, list[Part]] = {}
     for node, (service, handler) in graph.handlers.items():
         if handler.takes is not None:
-            servers = min(service.replicas_max, _keys(graph.system, handler))
-            part = Part(node, rates.handlers[node], mean_ms(handler.takes), servers)
+            keys = _keys(graph.system, handler)
+            part = Part(node, rates.handlers[node], mean_ms(handler.takes), keys)
             parts.setdefault(service.name, []).append(part)
     untimed = {
         service.name
@@ -271,7 +271,7 @@ def loads_of(graph: FlowGraph, rates: Rates) -> dict[str, Load]:
 def _load(service: Service, parts: list[Part], *, timed: bool) -> Load:
     parts = sorted(parts, key=lambda part: (-part.busy, part.node.number))
     choices = [(tuple(parts), service.replicas_max)]
-    choices += [((part,), part.servers) for part in parts if part.servers < service.replicas_max]
+    choices += [((part,), part.keys) for part in parts if part.keys < service.replicas_max]
     loads = [
         Load(
             service,
@@ -286,10 +286,9 @@ def _load(service: Service, parts: list[Part], *, timed: bool) -> Load:
 
 
 def _keys(system: System, handler: Handler) -> int:
-    """How many keys the handler's calls have: no more of them can be worked on at once."""
-    if handler.kind == "every":
-        return 1
-    return min(limits.PARTITIONS, sum(_values(system, ref.name) for ref in handler.triggers))
+    """How many keys the calls can have, up to the number of partitions; a timer's have none."""
+    values = sum(_values(system, ref.name) for ref in handler.triggers)
+    return min(limits.PARTITIONS, values or limits.PARTITIONS)
 
 
 def _values(system: System, name: str) -> int:

@@ -337,6 +337,16 @@ def test_more_replicas_than_there_can_be_are_not_advised():
     assert "64 replicas are the most there can be" in found.help
 
 
+def test_replicas_that_have_no_key_to_work_on_are_not_advised():
+    head = "system S\nexternal event A key s rate 100/s { s: bool }\nexported event B { s: bool }\n"
+    for replicas in (1, 2, 5):
+        text = f"{head}service X {{ replicas {replicas} on A -> B takes constant(30ms) }}"
+        (found,) = [d for d in check_text(text).diagnostics if d.code == "FLW508"]
+        assert f"to {300 // min(replicas, 2)} %" in found.message
+        assert "the key of `A` has 2 values" in found.notes[0]
+        assert "a key of more values" in (found.help or "")
+
+
 def test_the_path_is_that_of_the_greatest_part():
     services = """service X { on A -> B chance 10%, B2 }
         service Y { on B | B2 takes constant(1s) }"""

@@ -25,7 +25,7 @@ class Overloaded(Record):
     load: Load
     most: float  # the utilisation that is still fine
     labels: tuple[Label, ...]
-    few_keys: tuple[str, ...]  # the triggers whose keys have fewer values than there are replicas
+    few_keys: tuple[str, ...]  # the triggers whose keys have too few values for the replicas
     path: tuple[str, ...]
 
     @property
@@ -36,10 +36,11 @@ class Overloaded(Record):
         load, name = self.load, self.service.name
         over = load.utilisation >= 1
         about = "" if load.known else "at least "
-        who = f"`{load.parts[0].node}`" if self.few_keys else f"service `{name}`"
+        by_key = load.servers < self.service.replicas_max
+        who = f"`{load.parts[0].node}`" if by_key else f"service `{name}`"
         verb = "can't keep up" if over else "has little room"
         mean = short_time(load.busy / load.calls_per_s * 1_000)
-        at_once = counted(load.servers, "key" if self.few_keys else "replica")
+        at_once = counted(load.servers, "key" if by_key else "replica")
         return Report(
             f"{who} {verb}: {per_time(load.calls_per_s)} at {mean} each load {at_once} to "
             f"{about}{_percent(load.utilisation)}",
@@ -61,7 +62,8 @@ class Overloaded(Record):
             more = len(load.parts) - PARTS_SHOWN_MAX
             notes.append(shown + (f", and {more} more" if more > 0 else ""))
         if self.few_keys:
-            keys = f"the key of {quoted(self.few_keys)} has {counted(load.servers, 'value')}"
+            values = counted(load.parts[0].keys, "value")
+            keys = f"the key of {quoted(self.few_keys)} has {values}"
             notes.append(f"{keys}, and events of one key are handled one after the other")
         if load.utilisation >= 1:
             notes.append("its backlog grows for as long as this load lasts")
@@ -101,15 +103,16 @@ def over_capacity(graph: FlowGraph) -> Iterator[Finding]:
         used = load.utilisation
         if math.isfinite(used) and (used >= 1 or used > most + TOLERANCE):
             path = busiest_path(graph, rates, load.parts[0].node)
-            few = _few_keys(graph, load)
+            few = _few_keys(graph, load, most)
             yield Overloaded(load, most, _labels(graph, load, path), few, _with_rates(rates, path))
 
 
-def _few_keys(graph: FlowGraph, load: Load) -> tuple[str, ...]:
-    if load.servers == load.service.replicas_max:
+def _few_keys(graph: FlowGraph, load: Load, most: float) -> tuple[str, ...]:
+    """Of the busiest handler, if more replicas than its keys would be needed, or are there."""
+    part = load.parts[0]
+    if part.keys == limits.PARTITIONS or part.busy / part.keys <= most:
         return ()
-    handler = graph.handlers[load.parts[0].node][1]
-    return tuple(ref.name for ref in handler.triggers) or (str(load.parts[0].node),)
+    return tuple(ref.name for ref in graph.handlers[part.node][1].triggers)
 
 
 def _labels(graph: FlowGraph, load: Load, path: tuple[Node, ...]) -> tuple[Label, ...]:
