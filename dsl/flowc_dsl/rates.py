@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from flowc_dsl import limits
@@ -22,7 +23,7 @@ from flowc_dsl.gain import (
     unbounded,
 )
 from flowc_dsl.graph import EventNode, FlowGraph, HandlerNode, Node
-from flowc_dsl.model import Handler, Service, System, Takes
+from flowc_dsl.model import Handler, Scenario, Service, System, Takes
 from flowc_dsl.record import Record
 
 _MS_PER_S: Final = 1_000
@@ -61,6 +62,18 @@ def rates_of(graph: FlowGraph) -> Rates:
         {node.name: rate for node, rate in found.items() if isinstance(node, EventNode)},
         {node: rate for node, rate in found.items() if isinstance(node, HandlerNode)},
     )
+
+
+def loaded(system: System, scenario: Scenario) -> System:
+    """The system with the loads of a scenario as its rates: nothing else comes from outside."""
+    given: dict[str, float] = {}
+    for load in scenario.loads:
+        given[load.event.name] = given.get(load.event.name, 0.0) + load.rate_per_s
+    events = {
+        name: replace(event, rate_per_s=given.get(name, 0.0)) if event.external else event
+        for name, event in system.events.items()
+    }
+    return replace(system, events=events)
 
 
 def _rate(graph: FlowGraph, node: Node, found: Mapping[Node, Rate]) -> Rate:

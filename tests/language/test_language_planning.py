@@ -127,6 +127,7 @@ def test_the_model_of_the_example():
 
 
 def test_the_model_of_expectations_scenarios_and_tests():
+    """Spec 2.20 and 2.21."""
     system = compile_program(FILES, "shop.flow").system
     settled, paid_once, one_end = system.expects
     assert (settled.form, paid_once.form, one_end.form) == ("leads_to", "at_most", "never_with")
@@ -169,6 +170,7 @@ def test_the_model_of_expectations_scenarios_and_tests():
 
 
 def test_values_are_json_as_emit_takes_it():
+    """Spec 2.21."""
     text = """system S external event A key k { k: uuid  d: decimal(30,2)  t: duration  on: date }
         service X { on A }
         test "exact" { given A { d: 1234567890123456789.10  t: 1.5s  on: 2026-01-31 } }"""

@@ -332,6 +332,11 @@ def test_the_numbers_are_said():
     assert found.witness == ("A 100/s", "X.on A 100/s")
 
 
+def test_all_that_are_busy_are_too_few():
+    (found,) = found_508("service X { on A -> B takes constant(20ms) }", utilisation=1)
+    assert "give it 3 replicas (67 % busy)" in found.help
+
+
 def test_more_replicas_than_there_can_be_are_not_advised():
     (found,) = found_508("service X { replicas 64 on A -> B takes constant(2s) }")
     assert "64 replicas are the most there can be" in found.help
@@ -355,6 +360,29 @@ def test_the_path_is_that_of_the_greatest_part():
     assert found.witness == (
         "A 100/s", "X.on A 100/s", "B2 100/s", "Y.on B | B2 110/s",
     )  # fmt: skip
+
+
+def test_a_scenario_that_loads_more_than_the_rates_is_an_info():
+    services = "service X { on A -> B takes constant(10ms) }"
+    busy = "scenario busy { load A 120/s for 1m  load A 30/s for 2m }"
+    (found,) = found_508(f"{services} scenario calm {{ load A 99/s }} {busy}", "50/s")
+    assert found.level == "info"
+    assert found.message == (
+        "service `X` can't keep up in scenario `busy`: 150/s at 10ms each load it to 150 %"
+    )
+    assert found.notes == ("after 1m its backlog is about 3,000 events",)
+    assert found.witness == ("A 150/s", "X.on A 150/s")
+    (declared,) = found_508(f"{services} {busy}", "100/s")  # said already
+    assert declared.level == "warning"
+
+
+def test_a_scenario_loads_what_it_says_alone():
+    text = (
+        "external event C key k rate 900/s { k: uuid } service X { on A -> B takes constant(10ms) }"
+    )
+    text += " service Y { on C takes constant(1ms) } scenario s { load A 120/s }"
+    found = found_508(text, "50/s")
+    assert [(f.subjects, f.level) for f in found] == [(("Y",), "info"), (("X", "s"), "info")]
 
 
 @pytest.mark.parametrize(

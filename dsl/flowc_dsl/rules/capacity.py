@@ -8,13 +8,13 @@ from typing import Final
 
 from flowc_dsl import limits
 from flowc_dsl.diagnostics.diagnostic import Label, Level
-from flowc_dsl.gain import TOLERANCE
-from flowc_dsl.graph import EventNode, FlowGraph, HandlerNode, Node
-from flowc_dsl.model import Service
-from flowc_dsl.rates import Load, Part, Rates, loads_of, rates_of
+from flowc_dsl.gain import TOLERANCE, per_call
+from flowc_dsl.graph import EventNode, FlowGraph, HandlerNode, Node, build_graph
+from flowc_dsl.model import Scenario, Service
+from flowc_dsl.rates import Load, Part, Rates, loaded, loads_of, rates_of
 from flowc_dsl.record import Record
 from flowc_dsl.rules.registry import Finding, Report, rule
-from flowc_dsl.rules.wording import counted, per_time, quoted, short_time
+from flowc_dsl.rules.wording import counted, duration, per_time, quoted, short_time
 
 PARTS_SHOWN_MAX: Final = 3
 
@@ -72,6 +72,7 @@ class Overloaded(Record):
     def _help(self) -> str:
         load = self.load
         needed = math.ceil(load.busy / self.most)
+        needed += load.busy >= needed  # where all of them may be busy, they are too few
         if self.few_keys:
             return "give the event a key of more values, or let the handler take less time"
         if needed > limits.PARTITIONS:
@@ -91,20 +92,66 @@ def _percent(share: float) -> str:
     return f"{share * 100:,.0f} %"
 
 
+class TooMuchForScenario(Record):
+    """A scenario that loads a service over its capacity, which the declared rates don't."""
+
+    scenario: Scenario
+    load: Load
+    path: tuple[str, ...]
+
+    def report(self) -> Report:
+        load, name = self.load, self.load.service.name
+        mean = short_time(load.busy / load.calls_per_s * 1_000)
+        return Report(
+            f"service `{name}` can't keep up in scenario `{self.scenario.name}`: "
+            f"{per_time(load.calls_per_s)} at {mean} each load it to {_percent(load.utilisation)}",
+            self.scenario.loads[0].span,
+            "loads more than it can do",
+            (Label(load.service.span, f"{counted(load.service.replicas_max, 'replica')} at most"),),
+            self._notes(),
+            help="if the backlog is not what the scenario is about, lower the load, or give it "
+            f"{counted(math.floor(load.busy) + 1, 'replica')}",
+            subjects=(name, self.scenario.name),
+            witness=self.path,
+            level=Level.INFO,
+        )
+
+    def _notes(self) -> tuple[str, ...]:
+        lengths = [load.for_ms for load in self.scenario.loads if load.for_ms is not None]
+        if len(lengths) < len(self.scenario.loads):
+            return ()
+        excess = self.load.calls_per_s * (1 - 1 / self.load.utilisation)
+        backlog = excess * min(lengths) / 1_000
+        return (f"after {duration(min(lengths))} its backlog is about {backlog:,.0f} events",)
+
+
 @rule("FLW508", "over-capacity", Level.WARNING, "the declared load exceeds the declared capacity")
 def over_capacity(graph: FlowGraph) -> Iterator[Finding]:
     """Of services that say `takes`. What lies behind a cycle without end (FLW306) has no rate."""
     handlers = [handler for _, handler in graph.handlers.values()]
     if all(handler.takes is None for handler in handlers):
         return
-    rates = rates_of(graph)
-    for load in loads_of(graph, rates).values():
-        most = graph.thresholds.utilisation
+    rates, most = rates_of(graph), graph.thresholds.utilisation
+    over: set[str] = set()
+    for name, load in loads_of(graph, rates).items():
         used = load.utilisation
         if math.isfinite(used) and (used >= 1 or used > most + TOLERANCE):
+            over.update((name,) if used >= 1 else ())
             path = busiest_path(graph, rates, load.parts[0].node)
             few = _few_keys(graph, load, most)
             yield Overloaded(load, most, _labels(graph, load, path), few, _with_rates(rates, path))
+    for scenario in graph.system.scenarios:
+        yield from _in_scenario(graph, scenario, over)
+
+
+def _in_scenario(graph: FlowGraph, scenario: Scenario, over: set[str]) -> Iterator[Finding]:
+    """What is over capacity only here."""
+    under_load = build_graph(loaded(graph.system, scenario))
+    rates = rates_of(under_load)
+    for name, load in loads_of(under_load, rates).items():
+        if name not in over and 1 <= load.utilisation < math.inf:
+            path = busiest_path(under_load, rates, load.parts[0].node)
+            yield TooMuchForScenario(scenario, load, _with_rates(rates, path))
 
 
 def _few_keys(graph: FlowGraph, load: Load, most: float) -> tuple[str, ...]:
@@ -136,8 +183,15 @@ def busiest_path(graph: FlowGraph, rates: Rates, goal: HandlerNode) -> tuple[Nod
         before = [node for node in graph.predecessors[path[-1]] if node not in seen]
         if not before:
             break
-        path.append(max(before, key=lambda node: _per_s(rates, node)))
+        path.append(max(before, key=lambda node: _brings(graph, rates, node, path[-1])))
     return tuple(reversed(path))
+
+
+def _brings(graph: FlowGraph, rates: Rates, node: Node, to: Node) -> float:
+    """How much a node adds to the next one."""
+    if isinstance(node, HandlerNode):
+        return rates.handlers[node].per_s * per_call(graph.handlers[node][1])[str(to)]
+    return rates.events[node.name].per_s
 
 
 def _is_declared(graph: FlowGraph, node: Node) -> bool:
