@@ -121,7 +121,7 @@ class TooMuchForScenario(Record):
         if len(lengths) < len(self.scenario.loads):
             return ()
         excess = self.load.calls_per_s * (1 - 1 / self.load.utilisation)
-        backlog = excess * min(lengths) / 1_000
+        backlog = float(f"{excess * min(lengths) / 1_000:.2g}")  # no more digits than are known
         return (f"after {duration(min(lengths))} its backlog is about {backlog:,.0f} events",)
 
 
