@@ -113,22 +113,22 @@ def _solve(graph: FlowGraph, group: tuple[Node, ...], found: dict[Node, Rate]) -
     steps = steps_of(graph, events, knot)
     known = _inflow_known(graph, group, found)
     found.update(dict.fromkeys(group, Rate(0.0, known)))
+    found.update({node: _rate(graph, node, found) for node in given})
     _one_round(graph, group, found, known=known)
     inflow = [found[event].per_s for event in events]
-    if not any(inflow):
-        sizes: list[float] | None = inflow
-    elif unbounded(graph, knot - given) or growth(len(events), steps) >= 1 - TOLERANCE:
-        sizes = None
-    elif any(n in knot and h.kind == "join" for n, (_, h) in graph.handlers.items()):
-        sizes = _iterated(graph, group, events, found, known=known)
-    else:
-        sizes = geometric(inflow, steps)
+    sizes: list[float] | None = inflow
+    if any(inflow):
+        endless = math.inf in inflow or unbounded(graph, knot - given)
+        if endless or growth(len(events), steps) >= 1 - TOLERANCE:
+            sizes = None
+        elif any(n in knot and h.kind == "join" for n, (_, h) in graph.handlers.items()):
+            sizes = _iterated(graph, group, events, found, known=known)
+        else:
+            sizes = geometric(inflow, steps)
     for number, event in enumerate(events):
         found[event] = Rate(math.inf if sizes is None else sizes[number], known)
     for node in group:
-        if node in given:
-            found[node] = _rate(graph, node, found)
-        elif isinstance(node, HandlerNode):
+        if isinstance(node, HandlerNode):
             found[node] = Rate(_rate(graph, node, found).per_s, known)
 
 
@@ -149,7 +149,7 @@ def _one_round(
     """Handlers of the rates of their events, then events of those of their handlers."""
     for kind in (HandlerNode, EventNode):
         for node in group:
-            if isinstance(node, kind):
+            if isinstance(node, kind) and not _is_given(graph.system, node):
                 found[node] = Rate(_rate(graph, node, found).per_s, known)
 
 

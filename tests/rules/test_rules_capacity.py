@@ -103,6 +103,22 @@ def test_behind_a_cycle_without_end_nothing_is_known_and_nothing_judged(back):
     assert "FLW508" not in {found.code for found in report.diagnostics}
 
 
+def test_a_cycle_behind_one_without_end_has_none_either():
+    services = """service X { on A | C -> B }
+        service Y { on B -> C, D }
+        service Z { on D | F -> E  on E -> F chance 0% | G }"""
+    found = rates(services)
+    assert [found[name].per_s for name in "BDEG"] == [math.inf] * 4
+
+
+def test_a_declared_rate_cuts_a_cycle():
+    head = "system S\nexternal event A key k rate 100/s { k: uuid }\n"
+    head += "event M key k rate 3/s { k: uuid }\n"
+    found = rates("service X { on A | M -> B }\nservice Y { on B -> M*, C }", head)
+    assert [found[name].per_s for name in "BMC"] == [103, 3, 103]
+    assert found["M"].known
+
+
 def test_a_join_in_a_cycle_has_the_least_rate_that_holds():
     head = HEAD + "external event Z key k rate 10/s { k: uuid }\n"
     services = "service X { on A | D -> B }\nservice Y { on B & Z by k -> D chance 50% }"
@@ -275,6 +291,48 @@ def test_elimination_gives_what_the_rounds_add_up_to(inflow, steps):
         wave = [sum(wave[a] * many for a, b, many in steps if b == n) for n in range(size)]
         total = [t + w for t, w in zip(total, wave, strict=True)]
     assert geometric(inflow, steps) == pytest.approx(total, rel=1e-6, abs=1e-6)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(1, 5), st.integers(1, 30)), max_size=9),
+    st.lists(st.tuples(*[st.integers(0, 5)] * 2, st.integers(1, 5)), max_size=2),
+    st.dictionaries(st.integers(1, 5), st.integers(1, 50), max_size=2),
+)
+def test_rates_with_cycles_are_those_of_many_rounds(edges, joins, given_):
+    """Against the equations themselves, from nothing, round after round."""
+    joins = [(a, b, c) for a, b, c in joins if a != b]
+    head = "system S\nexternal event E0 key k rate 100/s { k: uuid }\n"
+    for n in range(1, 6):
+        rate = f" rate {given_[n]}/s" if n in given_ else ""
+        head += f"event E{n} key k{rate} {{ k: uuid }}\n"
+    services = [
+        f"service S{i} {{ on E{a} -> E{b} chance {c}% }}" for i, (a, b, c) in enumerate(edges)
+    ]
+    services += [
+        f"service J{i} {{ on E{a} & E{b} by k -> E{c} chance 40% }}"
+        for i, (a, b, c) in enumerate(joins)
+    ]
+    sizes = [100.0, *[0.0] * 5]
+    for _ in range(3_000):
+        grown = [100.0, *[0.0] * 5]
+        for a, b, chance in edges:
+            grown[b] += sizes[a] * chance / 100
+        for a, b, c in joins:
+            grown[c] += min(sizes[a], sizes[b]) * 0.4
+        grown = [float(given_.get(n, size)) for n, size in enumerate(grown)]
+        if grown == sizes or sum(grown) > 1e12:
+            break
+        sizes = grown
+    found = rates("\n".join(services), head)
+    for n, size in enumerate(sizes):
+        if math.isfinite(found[f"E{n}"].per_s):
+            assert found[f"E{n}"].per_s == pytest.approx(size, rel=1e-6, abs=1e-6)
+    endless = any(math.isinf(found[f"E{n}"].per_s) for n in range(6))
+    if not endless:
+        assert sum(sizes) < 1e12
+    elif not joins:
+        assert grown != pytest.approx(sizes, rel=1e-9)  # it still grows
 
 
 @settings(max_examples=60, deadline=None)
