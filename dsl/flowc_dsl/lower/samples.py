@@ -18,7 +18,15 @@ from flowc_dsl.model import Field, Literal_, Ref, Sample, TypeRef
 from flowc_dsl.syntax import tree as t
 
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
-_DURATION: Final = re.compile(r"-?([0-9]+(\.[0-9]+)?(us|ms|s|m|h|d))+")
+_DURATION_PART: Final = re.compile(r"[0-9]+(?:\.([0-9]+))?(us|ms|s|m|h|d)")
+_FRACTION_DIGITS_MAX: Final = {
+    "us": 0,
+    "ms": 3,
+    "s": 6,
+    "m": 6,
+    "h": 6,
+    "d": 6,
+}  # that are whole µs
 _DECIMAL: Final = re.compile(r"-?([0-9]+)(?:\.([0-9]+))?")
 
 
@@ -187,8 +195,27 @@ def _fits_bytes(_: TypeRef, node: t.Value) -> bool:
     return isinstance(node, t.Text)
 
 
+def _fits_string(_: TypeRef, node: t.Value) -> bool:
+    try:
+        _text_of(node).encode("utf-8")
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    return isinstance(node, t.Text)
+
+
+def _fits_duration(_: TypeRef, node: t.Value) -> bool:
+    """Whole µs, in one or several units: `1.5s`, `"1h30m"`."""
+    text = node.text if isinstance(node, t.Duration) else _text_of(node)
+    if not re.fullmatch(rf"-?({_DURATION_PART.pattern})+", text):
+        return False
+    return all(
+        len(fraction.rstrip("0")) <= _FRACTION_DIGITS_MAX[unit]
+        for fraction, unit in _DURATION_PART.findall(text)
+    )
+
+
 _FITS: Final[dict[str, Fits]] = {
-    "string": lambda _, node: isinstance(node, t.Text),
+    "string": _fits_string,
     "bool": lambda _, node: isinstance(node, t.Constant) and node.text != "null",
     "int": lambda _, node: isinstance(node, t.Number) and bool(re.fullmatch("-?[0-9]+", node.text)),
     "float": lambda _, node: isinstance(node, t.Number),
@@ -196,9 +223,7 @@ _FITS: Final[dict[str, Fits]] = {
     "uuid": lambda _, node: bool(_UUID.fullmatch(_text_of(node))),
     "timestamp": _fits_timestamp,
     "date": _fits_date,
-    "duration": lambda _, node: (
-        isinstance(node, t.Duration) or bool(_DURATION.fullmatch(_text_of(node)))
-    ),
+    "duration": _fits_duration,
     "bytes": _fits_bytes,
 }
 _EXAMPLES: Final = {
