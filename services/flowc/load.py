@@ -24,6 +24,10 @@ _NOT_USERS: Final = (
 _BATCHES: Final[dict[str, Takes]] = {"Batch": "batch", "RecordBatch": "record_batch"}
 
 
+class NoModuleError(CodeError):
+    """A module that is not there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Function:
     """A function of the user's, and how it wants to be called.
@@ -56,7 +60,10 @@ def load_handlers(service: ServicePlan) -> list[Handler]:
 
     Raises `CodeError` for whatever keeps the service from running.
     """
-    target = load_target(service.target)
+    try:
+        target = load_target(service.target)
+    except NoModuleError as error:
+        raise CodeError(f"{error}; write it, with {_first_lines(service)}") from None
     handlers = []
     missing: list[str] = []
     for declared in service.handlers:
@@ -71,6 +78,16 @@ def load_handlers(service: ServicePlan) -> list[Handler]:
     if missing:
         raise CodeError("; ".join(missing))
     return handlers
+
+
+def _first_lines(service: ServicePlan) -> str:
+    """How the code of a service that has none yet begins."""
+    declared = service.handlers[0]
+    name = declared.name or handler_name(declared.triggers[0])
+    attribute = service.target.partition(":")[2]
+    if attribute:
+        return f"`class {attribute}` and its method `{name}(self, event)`"
+    return f"`def {name}(event)`"
 
 
 def load_target(target: str) -> Any:
@@ -104,7 +121,7 @@ def _import(name: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
-            raise CodeError(_no_module(name)) from None
+            raise NoModuleError(_no_module(name)) from None
         raise CodeError(f"importing {name} raised {user_trace(error)}") from error
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):

@@ -46,7 +46,9 @@ def service(target: str, *handlers: HandlerPlan) -> ServicePlan:
 @pytest.mark.parametrize(
     ("code", "target", "words"),
     [
-        (None, "ld_none", ["there is no module ld_none in"]),
+        (None, "ld_none",
+         ["there is no module ld_none in", "write it, with `def on_order_placed(event)`"]),
+        (None, "ld_none:Orders", ["`class Orders` and its method `on_order_placed(self, event)`"]),
         ("", "ld_pkg.inner", ["there is no module ld_pkg"]),
         ("import nothing_like_it", "ld_a", ["ld_a raised ModuleNotFoundError", "ld_a.py"]),
         ("\n\n1 / 0", "ld_b", ["importing ld_b raised ZeroDivisionError", 'ld_b.py", line 3']),

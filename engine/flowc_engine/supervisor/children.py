@@ -70,7 +70,8 @@ class Life(StrEnum):
 class ChildState:
     """`due_ms`: when to start it again. `kill_ms`: when its patience after SIGTERM ends.
 
-    `reason`: why it failed, the last lines that it wrote among it.
+    `reason`: why it failed: in its own words if it said any, else how it ended and the last lines
+    that it wrote. `in_short`: the same in one line.
     """
 
     child: Child
@@ -80,6 +81,13 @@ class ChildState:
     kill_ms: int | None = None
     was_up: bool = False
     reason: str = ""
+    in_short: str = ""
+
+    def own_words(self, tail: str) -> str:
+        """What it said was wrong, in the last lines that it wrote; "" if it did not."""
+        who = "source" if self.child.kind is Kind.SOURCE else "service"
+        _, said, words = tail.rpartition(f"error: {who} {self.child.name}: ")
+        return words.strip() if said else ""
 
     @property
     def alive(self) -> bool:

@@ -258,7 +258,13 @@ class RunCore:
 
     def _give_up(self, state: ChildState, why: str, tail: str) -> None:
         state.life, state.due_ms = Life.FAILED, None
-        state.reason = f"{why}\n{tail}".strip()
+        words = state.own_words(tail)
+        if words and not state.restarts.total:
+            state.reason, state.in_short = words, words.partition("\n")[0]
+        else:
+            last = words.partition("\n")[0] or tail.strip().rpartition("\n")[2].strip()
+            state.reason = f"{why}\n{tail}".strip()
+            state.in_short = f"{why}: {last}" if last else why
         if state.child.kind in (Kind.BROKER, Kind.WARM):
             self.fatal = f"{state.child} can't go on: {why}"
         self._out.append(Say(f"{state.child} failed: {state.reason}", "error"))

@@ -7,12 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import TextIO
 
 from flowc_engine.supervisor import core as sc
-from flowc_engine.supervisor.children import ChildState, Kind, Life
+from flowc_engine.supervisor.children import Kind, Life
 from flowc_engine.supervisor.plain import duration, printable
 from flowc_engine.supervisor.tally import Counts, Tally
 
 FORMAT_VERSION = "1.0"
-_ERROR = "error: "  # how services and sources begin the line that says why they end
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,18 +91,8 @@ def summarise(
         sources=sources,
         broker_restarts=sum(s.restarts.total for s in core.of(Kind.BROKER)),
         log_restarts=sum(s.restarts.total for s in core.of(Kind.LOG)),
-        failures=tuple(f"{s.child} failed: {_in_short(s)}" for s in core.failed),
+        failures=tuple(f"{s.child} failed: {s.in_short}" for s in core.failed),
     )
-
-
-def _in_short(state: ChildState) -> str:
-    """One line: what the process said was wrong, or else how it ended and its last line."""
-    first, _, rest = state.reason.partition("\n")
-    lines = [line for line in rest.splitlines() if line.strip()]
-    said = [line for line in lines if line.startswith(_ERROR)]
-    if said:
-        return said[-1].removeprefix(_ERROR).removeprefix(f"{state.child}: ")
-    return f"{first}: {lines[-1].strip()}" if lines else first
 
 
 def _service(name: str, core: sc.RunCore, tally: Tally) -> ServiceSummary:
