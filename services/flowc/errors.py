@@ -5,6 +5,7 @@ FlowcError
 ├── NoPlanError          asked for event classes outside of a service process
 ├── ContractError        a handler did what its declaration does not allow; never retried
 │   └── SchemaError      an event that does not fit its declared type
+├── KilledError          a handler has killed its process, again and again; never retried
 ├── HaltedError          a handler gave up, and its declaration says `then halt`
 ├── FencedError          another process has taken over
 └── RefusedError         the broker does not accept this process or what it said
@@ -31,6 +32,15 @@ class ContractError(FlowcError):
 
 class SchemaError(ContractError):
     """An event does not fit its declared type: names the event, the field and both types."""
+
+
+class KilledError(FlowcError):
+    """The processes that handled an event died: what a handler did before, it would do again."""
+
+    def __init__(self, handler: str) -> None:
+        super().__init__(
+            f"the process died each time that {handler} handled this event; it is not tried again"
+        )
 
 
 class HaltedError(FlowcError):

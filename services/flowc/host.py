@@ -18,6 +18,7 @@ import sys
 import time
 import uuid
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Self
 
 import zmq
@@ -30,6 +31,7 @@ from flowc.exits import Exit
 from flowc.load import Handler, load_handlers
 from flowc.mock import mock_handlers
 from flowc.process import Stop, parse, run
+from flowc.suspects import Suspects
 from flowc.worker import MemoryLostError, Worker
 from flowc_dsl.plan import ServicePlan
 from flowc_engine import limits
@@ -47,6 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="flowc.host", description=__doc__)
     parser.add_argument("--service", required=True, help="the service's name")
     parser.add_argument("--slot", type=int, required=True, help="the replica, from 0")
+    parser.add_argument("--suspects", type=Path, help="where its processes note what they are at")
     args = parse(parser, argv)
     stop = Stop()
 
@@ -55,8 +58,13 @@ def main(argv: list[str] | None = None) -> int:
             service = classes.plan.service(args.service)
         except KeyError:
             raise CodeError(f"{classes.plan.system} has no service {args.service}") from None
-        with Host(classes, service, args.slot, args.broker) as host:
-            return host.serve(stop)
+        suspects = Suspects(args.suspects) if args.suspects else None
+        try:
+            with Host(classes, service, args.slot, args.broker, suspects) as host:
+                return host.serve(stop)
+        finally:
+            if suspects is not None:  # only a process that is killed leaves its notes
+                suspects.close()
 
     try:
         return run(f"service {args.service}", args.root, args.plan, body)
@@ -69,7 +77,14 @@ def main(argv: list[str] | None = None) -> int:
 class Host:
     """A worker and its connection. Raises `CodeError` for user code that can't be used."""
 
-    def __init__(self, classes: Classes, service: ServicePlan, slot: int, endpoint: str) -> None:
+    def __init__(
+        self,
+        classes: Classes,
+        service: ServicePlan,
+        slot: int,
+        endpoint: str,
+        suspects: Suspects | None = None,
+    ) -> None:
         handlers = mock_handlers(classes, service) if service.run == "mock" else None
         if handlers is None:
             handlers = load_handlers(service)
@@ -91,8 +106,9 @@ class Host:
             ),
         )
         self._worker = Worker(
-            service, slot, self._codecs, by_event, calls, self._send, seed=os.getpid()
-        )
+            service, slot, self._codecs, by_event, calls, self._send, seed=os.getpid(),
+            suspects=suspects,
+        )  # fmt: skip
 
     def _send(self, message: wire.Message, bodies: Sequence[memoryview]) -> None:
         self._client.send(message, bodies)

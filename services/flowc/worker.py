@@ -22,11 +22,12 @@ from flowc.calls import Call, Failed
 from flowc.clock import Clock
 from flowc.codec import Codecs
 from flowc.draft import Draft, Part
-from flowc.errors import ContractError, FencedError, HaltedError, RefusedError
+from flowc.errors import ContractError, FencedError, HaltedError, KilledError, RefusedError
 from flowc.load import Handler, user_trace
 from flowc.outbox import STEP_BYTES_MAX, Outbox
 from flowc.retries import Held, Retries, backoff_s
 from flowc.rows import Rows, in_order, offsets_of, rows_between, rows_of_partitions
+from flowc.suspects import Suspects
 from flowc_dsl.plan import RetryPlan, ServicePlan
 from flowc_engine import limits
 from flowc_engine.bus import wire
@@ -37,6 +38,8 @@ QUIET_STEP_S = 0.005
 QUIET_ROWS_MAX = 64
 """A step in which few events were read and nothing was said waits this long for more: a lone event
 costs no message of its own."""
+LASTING = (ContractError, KilledError)
+"""What another attempt would not mend."""
 UNCONFIRMED_BYTES_MAX = 2 * STEP_BYTES_MAX
 
 Send = Callable[[wire.Message, Sequence[memoryview]], None]
@@ -76,12 +79,14 @@ class Worker:
         *,
         seed: int = 0,
         clock: Clock | None = None,
+        suspects: Suspects | None = None,
     ) -> None:
         self.service, self.slot = service, slot
         self._codecs, self._handlers, self._calls, self._send = codecs, handlers, calls, send
         self._log = logging.getLogger(f"flowc.{service.name}")
         self._dice = random.Random(seed)  # noqa: S311 - jitter
         self._clock = clock or Clock()
+        self._suspects = suspects
         self._retries = Retries()
         self._queue: deque[_Delivery] = deque()
         self._unconfirmed: deque[tuple[wire.Step, list[memoryview], int]] = deque()
@@ -331,6 +336,10 @@ class Worker:
     # ---- handlers
 
     def _run(self, rows: Rows) -> None:
+        if self._cautious and len(rows) > 1:
+            for index in range(len(rows)):
+                self._run(rows.part(index, index + 1))
+            return
         self._draft.ran(rows)
         call = self._calls[rows.event]
         if call.whole:
@@ -344,7 +353,7 @@ class Worker:
                 begin += 1
                 continue
             part = rows.part(begin, end)
-            failed = call.run(part, self._draft.outbox, attempt=1, replaying=False)
+            failed = self._call(call, part, self._draft.outbox, attempt=1)
             if failed is None:
                 self._draft.handled += end - begin
                 begin = end
@@ -352,6 +361,25 @@ class Worker:
                 self._draft.handled += failed.row
                 self._failed(part, failed)
                 begin += failed.row + 1
+
+    @property
+    def _cautious(self) -> bool:
+        return self._suspects is not None and self._suspects.cautious
+
+    def _call(
+        self, call: Call, rows: Rows, outbox: Outbox, *, attempt: int, replaying: bool = False
+    ) -> Failed | None:
+        """Call the handlers; after a death, of one event at a time, which is noted beforehand."""
+        suspects = self._suspects
+        if suspects is None or not suspects.cautious:
+            return call.run(rows, outbox, attempt=attempt, replaying=replaying)
+        (offset,) = rows.offsets
+        if suspects.condemned(offset):
+            return Failed(0, KilledError(self._names(rows.event)))
+        suspects.enter(offset)
+        failed = call.run(rows, outbox, attempt=attempt, replaying=replaying)
+        suspects.leave()
+        return failed
 
     def _next_waiting(self, rows: Rows, begin: int) -> int:
         """The first row from `begin` on whose key has to wait, or the end."""
@@ -373,7 +401,7 @@ class Worker:
             if not free:
                 return
             rows = rows.take(free)
-        failed = call.run(rows, self._draft.outbox, attempt=1, replaying=False)
+        failed = self._call(call, rows, self._draft.outbox, attempt=1)
         if failed is None:
             self._draft.handled += len(rows)
         elif len(rows) == 1:
@@ -388,8 +416,11 @@ class Worker:
         call, nowhere = self._calls[rows.event], Outbox(self._codecs)
         begin = 0
         while begin < len(rows):
-            part = rows.part(begin, len(rows))
-            failed = call.run(part, nowhere, attempt=1, replaying=True)
+            part = rows.part(begin, begin + 1 if self._cautious else len(rows))
+            failed = self._call(call, part, nowhere, attempt=1, replaying=True)
+            if failed is None and self._cautious:
+                begin += 1
+                continue
             if failed is None:
                 return
             if call.whole and len(part) > 1:  # as in `_run_whole`, down to the row to blame
@@ -411,7 +442,7 @@ class Worker:
     def _failed(self, rows: Rows, failed: Failed) -> None:
         offset, error = rows.offsets[failed.row], failed.error
         self._complain(rows.event, offset, 1, error)
-        if isinstance(error, ContractError):
+        if isinstance(error, LASTING):
             self._draft.parked.append(self._parked(rows, failed.row, user_trace(error), 1))
             return
         due = self._now + backoff_s(self._retry_plan(rows.event), 1, self._dice)
@@ -421,15 +452,13 @@ class Worker:
         row, event = held.row, held.row.event
         plan = self._retry_plan(event)
         self._draft.ran(row)
-        failed = self._calls[event].run(
-            row, self._draft.outbox, attempt=held.attempts + 1, replaying=False
-        )
+        failed = self._call(self._calls[event], row, self._draft.outbox, attempt=held.attempts + 1)
         if failed is None:
             self._draft.handled += 1
         else:
             attempts = held.attempts + 1
             self._complain(event, held.offset, attempts, failed.error)
-            lasting = isinstance(failed.error, ContractError)
+            lasting = isinstance(failed.error, LASTING)
             if not lasting and attempts <= plan.attempts:
                 self._retries.again(held, now + backoff_s(plan, attempts, self._dice))
                 return

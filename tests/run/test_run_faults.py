@@ -13,6 +13,26 @@ from support.tiny import FLOWC, Tiny, until
 
 pytestmark = pytest.mark.slow
 COUNT = 20_000
+KILLS = """
+import os
+import signal
+from flowc.events import Paid
+
+def on_placed(event):
+    if event.n == 20:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return Paid(k=event.k, n=event.n)
+"""
+KILLS_BATCH = """
+import os
+import flowc
+from flowc.events import Paid
+
+def on_placed(batch):
+    if 20 in batch["n"].to_pylist():
+        os._exit(9)
+    return flowc.Batch.of(Paid, {"k": batch["k"], "n": batch["n"]})
+"""
 
 
 @pytest.fixture
@@ -131,3 +151,21 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(project: Tiny) -> None:
     assert "the disk is full; all that was acknowledged is safe" in done.stderr
     (project.root / "kept").rename(project.root / ".flow")
     project.assert_complete(count)
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_an_event_that_kills_its_process_is_parked_and_the_rest_goes_on(
+    project: Tiny, batch: bool
+) -> None:
+    """Spec 4.30: three deaths, whatever else was in the same delivery."""
+    project.write("app/pay.py", KILLS_BATCH if batch else KILLS)
+    project.feed(60)
+    summary = project.summary()
+    pay = summary["services"][0]
+    assert (pay["name"], pay["parked"], pay["restarts"]) == ("Pay", 1, 3)
+    paid = project.sql("SELECT count(*), count(DISTINCT n) FROM Paid")
+    assert paid == [(59, 59)]
+    (parked,) = project.sql("SELECT _offset, event, error FROM _parked_now")
+    assert parked[1] == "Placed"
+    assert project.sql(f"SELECT n FROM Placed WHERE _offset = {parked[0]}") == [(20,)]
+    assert "the process died each time that Pay.on_placed handled this event" in parked[2]

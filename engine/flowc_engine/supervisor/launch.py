@@ -63,6 +63,10 @@ class RunFiles:
         """The file for what a process writes."""
         return self.state.logs / f"{child.file_stem}.log"
 
+    def suspects_path(self, child: Child) -> Path:
+        """The file in which a replica's processes note what they are at (`flowc.suspects`)."""
+        return self.state.logs / f"{child.file_stem}.suspects"
+
 
 class Processes:
     """The processes of one run. `fds` are to be polled; `news` says what happened to them."""
@@ -84,6 +88,8 @@ class Processes:
     def spawn(self, child: Child) -> None:
         """Start a process; how that went comes as news."""
         path = self._files.log_path(child)
+        if child not in self._log_start:  # the first of this run follows nobody
+            self._files.suspects_path(child).unlink(missing_ok=True)
         self._log_start[child] = _open_log(path)
         if child.kind in WORKERS:
             self._spawn_worker(child, path)
@@ -174,7 +180,8 @@ class Processes:
             argv += ["--target", source.target, "--args", json.dumps(source.args, default=str)]
             argv += ["--emits", ",".join(source.emits)] if source.emits else []
         else:
-            argv += ["--slot", str(child.slot)]
+            suspects = str(self._files.suspects_path(child))
+            argv += ["--slot", str(child.slot), "--suspects", suspects]
         module = "flowc.source" if child.kind is Kind.SOURCE else "flowc.host"
         command = {"id": self._requests, "module": module, "argv": argv, "log": str(log)}
         self._tell_warm(command)
