@@ -19,7 +19,14 @@ KILLED, CLEAN = Exit(-9), Exit(0)
 class World:
     """The driver's part: processes that start at once, and a broker whose status is set."""
 
-    def __init__(self, *, until_idle: bool = True, sources: tuple[Child, ...] = (FEED,)) -> None:
+    def __init__(
+        self,
+        *,
+        until_idle: bool = True,
+        sources: tuple[Child, ...] = (FEED,),
+        log_is_quick: bool = True,
+    ) -> None:
+        self.log_is_quick = log_is_quick
         self.core = sc.RunCore([PAY, SHIP], sources, until_idle=until_idle)
         self.now_ms = 0
         self.spawned: list[Child] = []
@@ -39,7 +46,8 @@ class World:
                 match effect:
                     case sc.Spawn():
                         self.spawned.append(effect.child)
-                        if effect.child.kind in (Kind.BROKER, Kind.WARM):
+                        quick = effect.child != LOG or self.log_is_quick
+                        if quick and effect.child in (BROKER, WARM, LOG):
                             self.core.ready(effect.child, self.now_ms)
                     case sc.Kill():
                         self.kills.append((effect.child, effect.signal))
@@ -276,6 +284,22 @@ def test_first_interrupt_drains_and_the_log_is_waited_for() -> None:
     world.exit(WARM)
     world.exit(BROKER)
     assert world.code == 0
+
+
+def test_a_log_process_that_is_still_starting_is_not_told_to_stop() -> None:
+    """It would die of SIGTERM, and leave the run's last events out of the log."""
+    world = World(until_idle=False, log_is_quick=False)
+    world.look()
+    world.core.interrupt(world.now_ms)
+    world.settle()
+    for child in (FEED, PAY, SHIP):
+        world.exit(child)
+    world.look()
+    world.look()
+    assert (LOG, signal.SIGTERM) not in world.kills
+    world.core.ready(LOG, world.now_ms)
+    world.look()
+    assert (LOG, signal.SIGTERM) in world.kills
 
 
 def test_second_interrupt_kills_at_once() -> None:

@@ -337,7 +337,9 @@ class RunCore:
             log.life = Life.STOPPED
         status = self.status if self._fresh_status else None
         complete = (
-            status is not None and status.offset - status.applied <= limits.LOG_LAST_EVENTS_MAX
+            status is not None
+            and status.offset - status.applied <= limits.LOG_LAST_EVENTS_MAX
+            and log.life is not Life.STARTING  # it does not listen to SIGTERM yet, and would die
         )
         stalled = now_ms - self._applied[1] >= limits.LOG_STALL_MS_MAX
         if complete or stalled or self.fatal:
