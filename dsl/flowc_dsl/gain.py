@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from flowc_dsl.graph import EventNode, FlowGraph, HandlerNode, Node
+from flowc_dsl.graph import EventNode, FlowGraph, HandlerNode, Node, Use
 from flowc_dsl.model import Handler
 
 MAYBE: Final = 0.5  # of `A?`, and of a deadline with `unless`, where no `chance` is given
@@ -49,15 +49,14 @@ def calls_per_trigger(handler: Handler) -> float:
     return scale / len(handler.triggers) if handler.kind == "join" else scale
 
 
-def unbounded(graph: FlowGraph, knot: Iterable[Node]) -> str | None:
-    """The first event of a knot that one of its handlers emits any number of times."""
+def unbounded(graph: FlowGraph, knot: Iterable[Node]) -> Use | None:
+    """The first output of a knot that one of its handlers emits into it any number of times."""
     inside = set(knot)
-    for node, (_, handler) in graph.handlers.items():
-        if node in inside:
-            for group in handler.outputs:
-                for output in group:
-                    if output.many == "any" and EventNode(output.event.name) in inside:
-                        return output.event.name
+    for node, (service, handler) in graph.handlers.items():
+        for group in handler.outputs if node in inside else ():
+            for output in group:
+                if output.many == "any" and EventNode(output.event.name) in inside:
+                    return Use(service, handler, node, output.event)
     return None
 
 

@@ -239,6 +239,113 @@ CASES = {
           allow FLW201 on In because " "                          // FLW901
         }
     """,
+    "alternatives of a ring can meet in the end": """
+        event Tried key id { id: uuid }
+        event Done key id { id: uuid }
+        event Failed key id { id: uuid }
+        service A {
+          on In | Failed -> Tried                                 // FLW301
+        }
+        service B { on Tried -> Done | Failed }
+        service C { on Done & Failed by id }
+    """,
+    "who only hears of a deadline's outputs does not decide": """
+        event Done key id { id: uuid }
+        event Lapsed key id { id: uuid }
+        service A {
+          after 5s of In unless Done -> Lapsed                    // FLW309
+        }
+        service B { on In -> Done  on Lapsed }
+        service C { on Done }
+    """,
+    "who answers a deadline's outputs decides": """
+        event Done key id { id: uuid }
+        event Lapsed key id { id: uuid }
+        exported event Ended key id { id: uuid }
+        service A { after 5s of In unless Done -> Lapsed }
+        service B { on In -> Done  on Lapsed -> Ended? }
+        service C { on Done }
+    """,
+    "an internal event without an emitter crosses nothing": """
+        internal event Hidden key id { id: uuid }                 // FLW202
+        context One { service A { on In | Hidden } }
+        context Two { service B { on Hidden } }
+    """,
+    "a second emitter in another context is one finding": """
+        context One { event Out key id { id: uuid }  service A { on In -> Out } }
+        context Two {
+          service B {
+            on In -> Out                                          // FLW101
+            on Out
+          }
+        }
+    """,
+    "two emitters that are both foreign are two faults": """
+        context One { event Out key id { id: uuid }  service A { on Out } }
+        context Two { service B {
+          on In -> Out                                            // FLW106
+        } }
+        context Three { service C {
+          on In -> Out                                            // FLW101
+        } }
+    """,
+    "a field that one trigger lacks is 404 alone": """
+        event Out key id { id: uuid }
+        external event Too key id { id: uuid  n: int }
+        service A { on In -> Out }
+        service B {
+          on Out | Too ordered by n                               // FLW404
+        }
+    """,
+    "a timer has no fields": """
+        exported event Ticked { at: timestamp }
+        service A {
+          on In
+          every 5s -> Ticked
+            reads at                                              // FLW404
+            idempotent by at                                      // FLW404
+        }
+    """,
+    "an address in a command": """
+        service A {
+          run exec "node send.js --to=smtp://mail"
+          on In                                                   // FLW503 FLW507
+        }
+    """,
+    "a file is not outside": """
+        service A { run exec "node a.js --db file:///a"  args { db: "file:///b" }  on In }
+    """,
+    "laws via a service and via a context": """
+        event Asked key id { id: uuid }
+        event Answered key id { id: uuid }
+        context Edge { service A { on In -> Asked } }
+        context Core { service B { on Asked -> Answered } }
+        service C { on Answered }
+        service D { on Asked }
+        rules {
+          forbid A reaches C via B                                // FLW308
+          forbid Edge reaches C via Core                          // FLW308
+          forbid A reaches D via Core
+          require A reaches C via B
+          require A reaches D via B                               // FLW308
+        }
+    """,
+    "a limit that is looser than another, or said twice": """
+        service A { on In }
+        rules {
+          limit fan_out 5                                         // FLW902
+          limit fan_out 3
+          limit fan_out 3                                         // FLW902
+          limit depth 5
+        }
+    """,
+    "an event shares nothing": """
+        service A { on In }
+        rules {
+          forbid In reaches A via store                           // FLW902
+          require In reaches A via library                        // FLW902
+        }
+    """,
 }
 
 
@@ -276,6 +383,36 @@ def test_witness_of_a_cycle_is_the_shortest():
         "B -> One.on In | C | B -> A -> Two.on A -> B",
         "B -> Three.on B -> C -> One.on In | C | B -> A -> Two.on A -> B",
     ]
+
+
+def test_witness_of_an_unbounded_cycle_goes_through_what_has_no_bound():
+    text = (
+        HEAD
+        + """
+        event A key id { id: uuid }
+        event B key id { id: uuid }
+        event C key id { id: uuid }
+        service One { on In | C -> A }
+        service Two { on A -> B?, C? chance 1%  on B -> C* }
+    """
+    )
+    (found,) = [d for d in findings(text) if d.code == "FLW306"]
+    ring = "C -> One.on In | C -> A -> Two.on A -> B -> Two.on B -> C"
+    assert " -> ".join(found.witness) == ring
+
+
+def test_a_required_way_that_is_missed_is_shown():
+    text = f"""{HEAD}
+        event Out key id {{ id: uuid }}
+        service A {{ on In -> Out }}
+        service B {{ on Out  every 5m as sweep }}
+        service C {{ on In }}
+        rules {{ require A reaches B via C  require A reaches C }}
+    """
+    around, nowhere = findings(text)
+    assert around.witness == ("A.on In", "Out", "B.on Out")
+    assert around.notes == ("`A` reaches it another way",)
+    assert nowhere.notes == ("`A` reaches `B`",)
 
 
 def test_a_cycle_in_an_exempted_knot_is_still_seen():

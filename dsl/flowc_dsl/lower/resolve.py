@@ -38,8 +38,8 @@ def _law(work: Work, law: Law, stores: Mapping[str, str]) -> None:
             places = [*work.contexts, *work.services, *work.events]
             _expect(work, side, "context, service or event", places)
     if law.via is not None and law.via.name not in VIA:
-        ways = [*work.events, *work.libraries, *stores]
-        _expect(work, law.via, "event, store or library", ways)
+        ways = [*work.events, *work.libraries, *stores, *work.services, *work.contexts]
+        _expect(work, law.via, "event, service, context, store or library", ways)
 
 
 def _expectations(work: Work) -> None:

@@ -48,7 +48,9 @@ def internal_crosses(graph: FlowGraph) -> Iterator[Finding]:
         home = event.context
         if home is None:  # it is whoever owns it
             owners = reads if event.kind == "command" else emits
-            home = owners[0].service.context if owners else None
+            if not owners:
+                continue  # FLW202, or FLW107
+            home = owners[0].service.context
         verb = "handled" if event.kind == "command" else "read"
         uses = [(use, verb) for use in reads]
         if event.kind == "command":  # an event's emitter elsewhere is FLW106
@@ -113,11 +115,13 @@ class ForeignEmitter(Record):
 
 @rule("FLW106", "foreign-emitter", Level.ERROR, "an event is emitted outside its own context")
 def foreign_emitter(graph: FlowGraph) -> Iterator[Finding]:
-    """An event that is declared in no context belongs to none."""
+    """An event that is declared in no context belongs to none.
+
+    One that its own context emits too has several emitters, which is FLW101 and no second fault.
+    """
     for event in graph.system.events.values():
         if event.kind == "command" or event.context is None or event.external:
             continue
-        for use in graph.emits.get(event.name, ()):
-            if use.service.context != event.context:
-                yield ForeignEmitter(event, use)
-                break  # several emitters are FLW101
+        emits = graph.emits.get(event.name, ())
+        if emits and all(use.service.context != event.context for use in emits):
+            yield ForeignEmitter(event, emits[0])

@@ -57,6 +57,24 @@ def missing_field(graph: FlowGraph) -> Iterator[Finding]:
                 if trigger.name in names and ref.name not in names[trigger.name]:
                     event = graph.system.events[trigger.name]
                     yield MissingField(node, clause, ref, event, len(handler.triggers))
+            if not handler.triggers and clause != "ordered by":  # which is FLW509
+                yield FieldOfTimer(node, clause, ref)
+
+
+class FieldOfTimer(Record):
+    node: HandlerNode
+    clause: str
+    field: Ref
+
+    def report(self) -> Report:
+        name = self.field.name
+        return Report(
+            f"`{self.clause} {name}` of `{self.node}`: a timer has no event, and no field `{name}`",
+            self.field.span,
+            "a timer has no fields",
+            help="remove it",
+            subjects=(self.node.service, name),
+        )
 
 
 class UnreadField(Record):

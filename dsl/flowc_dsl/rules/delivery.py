@@ -35,8 +35,11 @@ def _demands(graph: FlowGraph) -> Iterator[Demand]:
         if handler.ordered_by is not None:
             asked.setdefault(handler.ordered_by.name, (handler.ordered_by, "is ordered by"))
         for ref, how in asked.values():
+            known = [events[t.name] for t in handler.triggers if t.name in events]
+            if not all(_has(event, ref.name) for event in known):
+                continue
             for trigger in {t.name: t for t in handler.triggers}.values():
-                if trigger.name in events and _has(events[trigger.name], ref.name):
+                if trigger.name in events:
                     yield Demand(node, ref, trigger, events[trigger.name], how)
             if not handler.triggers:
                 yield Demand(node, ref, None, None, how)

@@ -15,7 +15,7 @@ from flowc_dsl.rules.ownership import strings
 from flowc_dsl.rules.registry import Finding, Report, rule
 from flowc_dsl.source import Span
 
-_ADDRESS: Final = r"[A-Za-z][A-Za-z0-9+.-]*://"
+_ADDRESS: Final = r"(?!file:)[A-Za-z][A-Za-z0-9+.-]*://"
 
 
 class Unwatched(Record):
@@ -53,16 +53,18 @@ class NotIdempotent(Record):
     service: Service
     handler: Handler
     node: HandlerNode
-    why: str
-    place: Span
+    address: Span | None  # None: it says `replay skip`
+    key: str | None
 
     def report(self) -> Report:
+        said = "" if self.address else "says `replay skip`: "
         return Report(
             f"handler `{self.node}` acts outside, and is not `idempotent`",
             self.handler.span,
-            "a crash before its ack makes it act twice",
-            (Label(self.place, self.why),),
-            help="make it so that twice is once, and say so: `idempotent by FIELD`",
+            f"{said}a crash before its ack makes it act twice",
+            (Label(self.address, "an address outside"),) if self.address else (),
+            help="make it so that twice is once, and say so: "
+            f"`idempotent by {self.key or 'FIELD'}`",
             subjects=(self.service.name, *(ref.name for ref in self.handler.triggers)),
             witness=(str(self.node), "effect", "crash before ack", str(self.node), "effect again"),
         )
@@ -74,11 +76,17 @@ def not_idempotent(graph: FlowGraph) -> Iterator[Finding]:
     for node, (service, handler) in graph.handlers.items():
         if handler.idempotent or handler.replay == "safe" or not handler.triggers:
             continue
-        address = _address(service)
-        if handler.replay == "skip":
-            yield NotIdempotent(service, handler, node, "says `replay skip`", handler.span)
-        elif address is not None:
-            yield NotIdempotent(service, handler, node, "an address outside", address)
+        address = None if handler.replay == "skip" else _address(service)
+        if handler.replay == "skip" or address is not None:
+            key = _common_key(graph, handler)
+            yield NotIdempotent(service, handler, node, address, key)
+
+
+def _common_key(graph: FlowGraph, handler: Handler) -> str | None:
+    """The key of all events that the handler takes, if it is one."""
+    events = [graph.system.events.get(ref.name) for ref in handler.triggers]
+    keys = {event.key.name if event and event.key else None for event in events}
+    return keys.pop() if len(keys) == 1 else None
 
 
 class ReplayUnsaid(Record):
@@ -111,9 +119,11 @@ def replay_unsaid(graph: FlowGraph) -> Iterator[Finding]:
 
 
 def _address(service: Service) -> Span | None:
-    """Where a service that has code is given an address, as `https://…`."""
+    """Where a service that has code is given an address, as `https://…`; no file is one."""
     if service.run is None or service.run.kind == "mock":
         return None
+    if service.run.kind == "exec" and re.search(rf"(?<![\w+.-]){_ADDRESS}", service.run.target):
+        return service.run.span
     for _, value, span in service.args:
         if any(re.match(_ADDRESS, text) for text in strings(value)):
             return span

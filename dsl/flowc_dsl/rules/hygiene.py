@@ -7,10 +7,10 @@ from datetime import date
 from typing import Final, Literal
 
 from flowc_dsl.codes import is_fixed
-from flowc_dsl.diagnostics.diagnostic import Diagnostic, Level
+from flowc_dsl.diagnostics.diagnostic import Diagnostic, Label, Level
 from flowc_dsl.model import Exemption, Law, Ref, System
 from flowc_dsl.record import Record
-from flowc_dsl.rules.laws import empty_names
+from flowc_dsl.rules.laws import empty_names, strictest_limits
 from flowc_dsl.rules.registry import (
     NOT_JUDGED,
     PLANNED,
@@ -88,17 +88,33 @@ class UnknownCode(Record):
 class EmptyLaw(Record):
     law: Law
     ref: Ref
-    context: bool
+    why: str
 
     def report(self) -> Report:
-        what = "holds no service with a handler" if self.context else "has no handler"
-        help_ = f"put a service into context `{self.ref.name}`" if self.context else "give it one"
         return Report(
-            f"`{self.law.kind}` names `{self.ref.name}`, which {what}",
+            f"`{self.law.kind}` names `{self.ref.name}`, which {self.why}",
             self.ref.span,
-            what,
-            help=f"remove the law, or {help_}",
+            self.why,
+            help="remove the law, or name a service, context or event that it can hold for",
             subjects=(self.ref.name,),
+        )
+
+
+class IdleLimit(Record):
+    law: Law
+    stricter: Law
+
+    def report(self) -> Report:
+        measure, bound = self.law.measure, self.stricter.bound
+        equal = bound == self.law.bound
+        why = "is said twice" if equal else f"says nothing more than `limit {measure} {bound}`"
+        return Report(
+            f"`limit {measure} {self.law.bound}` {why}",
+            self.law.span,
+            "no effect",
+            (Label(self.stricter.span, "the one that counts"),),
+            help="remove one of them",
+            subjects=(str(measure),),
         )
 
 
@@ -146,9 +162,14 @@ def _fault(exemption: Exemption, today: date) -> Literal["no reason", "expired"]
 
 
 def empty_laws(system: System) -> Iterator[Diagnostic]:
-    """Laws over names that hold no handler: kept for ever, whatever is written."""
-    for law, ref in empty_names(system):
-        yield MATCHES_NOTHING.diagnostic(EmptyLaw(law, ref, ref.name in system.contexts))
+    """Laws over names that hold no handler, kept whatever is written; limits that never count."""
+    for law, ref, why in empty_names(system):
+        yield MATCHES_NOTHING.diagnostic(EmptyLaw(law, ref, why))
+    counting = strictest_limits(system)
+    for law in system.laws:
+        stricter = counting.get(law.measure or "", law)
+        if stricter is not law:
+            yield MATCHES_NOTHING.diagnostic(IdleLimit(law, stricter))
 
 
 # What of a construct is still to come.

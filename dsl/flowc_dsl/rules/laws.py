@@ -47,15 +47,20 @@ class Over(Record):
 
 @rule("FLW303", "over-limit", Level.ERROR, "fan-out, depth or exchange is over its `limit`")
 def over_limit(graph: FlowGraph) -> Iterator[Finding]:
-    """The strictest law of each measure counts: a looser one says nothing more."""
+    """The strictest law of each measure counts: a looser one says nothing more (FLW902)."""
+    for measure, law in strictest_limits(graph.system).items():
+        yield from _MEASURES[measure](graph, law, law.bound or 0)
+
+
+def strictest_limits(system: System) -> dict[str, Law]:
+    """Of each measure the limit that counts; of equal ones the first."""
     strictest: dict[str, Law] = {}
-    for law in graph.system.laws:
+    for law in system.laws:
         if law.kind == "limit" and law.measure is not None and law.bound is not None:
             known = strictest.setdefault(law.measure, law)
             if law.bound < (known.bound or 0):
                 strictest[law.measure] = law
-    for measure, law in strictest.items():
-        yield from _MEASURES[measure](graph, law, law.bound or 0)
+    return strictest
 
 
 def _fan_out(graph: FlowGraph, law: Law, bound: int) -> Iterator[Finding]:
@@ -144,27 +149,35 @@ class NotReached(Record):
     source: Ref
     target: Ref
     reached: tuple[str, ...]
+    past: tuple[str, ...]  # a way that leaves out what it has to go through
 
     def report(self) -> Report:
-        via = f" via `{self.law.via.name}`" if self.law.via else ""
-        reached = f"it reaches {quoted(self.reached)}" if self.reached else "it reaches nothing"
+        source, target, via = self.source.name, self.target.name, self.law.via
+        way = f" via `{via.name}`" if via else ""
+        reached = f"reaches {quoted(self.reached)}" if self.reached else "reaches no service"
+        if via and self.past:
+            note, help_ = f"`{source}` reaches it another way", "lead that way through it"
+        else:
+            note, help_ = f"`{source}` {reached}", f"let an event lead to `{target}`"
         return Report(
-            f"`{self.source.name}` does not reach `{self.target.name}`{via}, which is required",
+            f"`{source}` does not reach `{target}`{way}, which is required",
             self.law.span,
             "required here",
-            notes=(f"`{self.source.name}`: {reached}",),
-            help="let an event lead there, or drop the law",
-            subjects=(self.source.name, self.target.name),
+            notes=(note,),
+            help=f"{help_}, or drop the law",
+            subjects=(source, target, *self.past),
+            witness=self.past,
         )
 
 
 @rule("FLW308", "broken-law", Level.ERROR, "a `forbid` or `require` is broken")
 def broken_law(graph: FlowGraph) -> Iterator[Finding]:
+    empty = {law.span for law, _, _ in empty_names(graph.system)}
     for law in graph.system.laws:
         if law.source is None or law.target is None or law.kind == "limit":
             continue
         starts, goals = _nodes(graph, law.source.name), _nodes(graph, law.target.name)
-        if not starts or not goals or not _is_way(graph.system, law.via):
+        if not _is_way(graph.system, law.via) or law.span in empty or not (starts and goals):
             continue  # FLW207 or FLW902
         way, reached = _way(graph, law, law.source.name, law.target.name)
         if law.kind == "forbid" and way:
@@ -172,21 +185,31 @@ def broken_law(graph: FlowGraph) -> Iterator[Finding]:
             words = f"`{law.source.name}` reaches `{law.target.name}`{via}"
             yield Forbidden(law, way, words, (law.source.name, law.target.name, *way))
         elif law.kind == "require" and not way:
-            yield NotReached(law, law.source, law.target, reached)
+            past = _walk(graph, starts, goals, _passes(graph.system, None))[0] if law.via else ()
+            yield NotReached(law, law.source, law.target, reached, past)
 
 
-def empty_names(system: System) -> Iterator[tuple[Law, Ref]]:
-    """The names of laws that stand for nothing that could reach, or be reached."""
+def empty_names(system: System) -> Iterator[tuple[Law, Ref, str]]:
+    """The names of laws that stand for nothing that could reach, or be reached, and why."""
     filled = {service.context for service in system.services.values() if service.handlers}
     for law in system.laws:
+        shared = law.via is not None and _is_shared(system, law.via.name)
         for ref in (law.source, law.target):
             if ref is None:
                 continue
             service = system.services.get(ref.name)
-            if (ref.name in system.contexts and ref.name not in filled) or (
-                service is not None and not service.handlers
-            ):
-                yield law, ref
+            if ref.name in system.contexts and ref.name not in filled:
+                yield law, ref, "holds no service with a handler"
+            elif service is not None and not service.handlers:
+                yield law, ref, "has no handler"
+            elif shared and ref.name in system.events:
+                yield law, ref, "is no service, and uses no store or library"
+
+
+def _is_shared(system: System, via: str) -> bool:
+    """Whether a way is what both sides use, and no path of events."""
+    stores = {store.name for service in system.services.values() for store in service.stores}
+    return via in _SHARED or via in system.libraries or via in stores
 
 
 def _nodes(graph: FlowGraph, name: str) -> frozenset[Node]:
@@ -198,9 +221,9 @@ def _nodes(graph: FlowGraph, name: str) -> frozenset[Node]:
 
 
 def _is_way(system: System, via: Ref | None) -> bool:
-    if via is None or via.name in VIA or via.name in system.events or via.name in system.libraries:
+    if via is None or via.name in VIA or _is_shared(system, via.name):
         return True
-    return any(store.name == via.name for s in system.services.values() for store in s.stores)
+    return any(via.name in names for names in (system.events, system.services, system.contexts))
 
 
 def _services(system: System, name: str) -> Mapping[str, Service]:
@@ -212,15 +235,17 @@ def _way(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """A shortest way as names, else (); and, for a path, the services that are reached."""
     via = law.via.name if law.via else None
-    stores = {store.name for s in graph.system.services.values() for store in s.stores}
-    if via in _SHARED or via in stores or via in graph.system.libraries:
-        return _shared(graph.system, source, target, str(via), stores), ()
+    if via is not None and _is_shared(graph.system, via):
+        return _shared(graph.system, source, target, via), ()
     return _walk(graph, _nodes(graph, source), _nodes(graph, target), _passes(graph.system, via))
 
 
 def _passes(system: System, via: str | None) -> Sides:
     if via is None:
         return lambda _node: True
+    if via in system.services or via in system.contexts:
+        names = _services(system, via).keys()
+        return lambda node: isinstance(node, HandlerNode) and node.service in names
     if via in ("event", "command") and via not in system.events:
         return lambda node: (
             isinstance(node, EventNode)
@@ -255,10 +280,9 @@ def _walk(
     return (), tuple(dict.fromkeys(node.service for node in seen))
 
 
-def _shared(
-    system: System, source: str, target: str, via: str, stores: set[str]
-) -> tuple[str, ...]:
+def _shared(system: System, source: str, target: str, via: str) -> tuple[str, ...]:
     """`A -> store -> B` where services of both sides reach the same store or library."""
+    stores = {store.name for service in system.services.values() for store in service.stores}
     for one in _services(system, source).values():
         for other in _services(system, target).values():
             if one is other:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from flowc_dsl.diagnostics.diagnostic import Label, Level
-from flowc_dsl.graph import FlowGraph, HandlerNode, Use
+from flowc_dsl.graph import FlowGraph, HandlerNode, Node, Use
 from flowc_dsl.model import Ref
 from flowc_dsl.record import Record
 from flowc_dsl.rules.registry import Finding, Report, rule
@@ -40,10 +40,13 @@ class NeverMeet(Record):
 
 @rule("FLW304", "exclusive-join", Level.WARNING, "a join of mutually exclusive alternatives")
 def exclusive_join(graph: FlowGraph) -> Iterator[Finding]:
+    rings: set[Node] | None = None
     for node, (_, handler) in graph.handlers.items():
         if handler.kind != "join":
             continue
-        origins = [(ref, _choices(graph, ref.name)) for ref in handler.triggers]
+        if rings is None:
+            rings = set().union(*graph.cyclic_components())
+        origins = [(ref, _choices(graph, ref.name, rings)) for ref in handler.triggers]
         for number, (ref, choices) in enumerate(origins):
             found = _excluded(origins[:number], choices)
             if found:
@@ -62,10 +65,11 @@ def _excluded(
     return None
 
 
-def _choices(graph: FlowGraph, name: str) -> dict[Choice, Use]:
+def _choices(graph: FlowGraph, name: str, rings: set[Node]) -> dict[Choice, Use]:
     """The alternatives that must have been taken for an event to happen, nearest first.
 
     Only where there is one way for it to come about: one output, of a handler with one trigger.
+    A handler of a ring chooses again, and may have chosen both in the end.
     """
     found: dict[Choice, Use] = {}
     seen: set[str] = set()
@@ -75,6 +79,8 @@ def _choices(graph: FlowGraph, name: str) -> dict[Choice, Use]:
         if event is None or event.external or len(uses) != 1:
             break
         (use,) = uses
+        if use.node in rings:
+            break
         for number, group in enumerate(use.handler.outputs):
             if len(group) > 1 and any(output.event is use.ref for output in group):
                 found[use.node, number] = use
@@ -112,12 +118,20 @@ class Race(Record):
 
 @rule("FLW309", "deadline-race", Level.WARNING, "a deadline can race what should stop it")
 def deadline_race(graph: FlowGraph) -> Iterator[Finding]:
-    """Not where one service decides both, or where the deadline's outputs go to who decides."""
+    """Not where one service decides both, or where the deadline asks who decides.
+
+    Who merely hears of the deadline's outputs, and emits nothing for them, decides nothing.
+    """
     for node, (service, handler) in graph.handlers.items():
         outputs = tuple(dict.fromkeys(ref.name for ref in handler.output_refs()))
         if handler.kind != "after" or not outputs or not handler.triggers:
             continue
-        asked = {name for output in outputs for name in graph.readers(output)}
+        asked = {
+            use.service.name
+            for output in outputs
+            for use in graph.triggers.get(output, ())
+            if use.handler.outputs
+        }
         deadline = Use(service, handler, node, handler.triggers[0])
         for stop in handler.unless:
             event = graph.system.events.get(stop.name)

@@ -147,11 +147,18 @@ def amplification(graph: FlowGraph) -> Iterator[Finding]:
     for knot in _knots(graph):
         if _is_endless(graph, knot):
             continue  # FLW305
-        ring = _ring(graph, knot)
         many = unbounded(graph, knot)
+        ring = _ring_through(graph, knot, many) if many else _ring(graph, knot)
         gain = None if many else knot_growth(graph, knot)
         if gain is None or gain >= 1 - TOLERANCE:
-            yield Amplifies(ring, gain, many, () if many else _factors(graph, ring))
+            name = many.ref.name if many else None
+            yield Amplifies(ring, gain, name, () if many else _factors(graph, ring))
+
+
+def _ring_through(graph: FlowGraph, knot: set[Node], emit: Use) -> Ring:
+    """A shortest cycle that this output closes."""
+    event = EventNode(emit.ref.name)
+    return Ring((*graph.shortest_path(event, emit.node, knot), event), emit)
 
 
 def _factors(graph: FlowGraph, ring: Ring) -> tuple[tuple[str, str, float], ...]:
