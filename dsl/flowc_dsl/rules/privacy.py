@@ -3,105 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Iterator
 from typing import Final
 
 from flowc_dsl.diagnostics.diagnostic import Label, Level
-from flowc_dsl.graph import EventNode, FlowGraph, HandlerNode, Use
-from flowc_dsl.model import Event, Field, Literal_, Service, System, TypeRef
+from flowc_dsl.graph import FlowGraph, HandlerNode, Use
+from flowc_dsl.model import Event, Field, Literal_, Ref, Service
 from flowc_dsl.record import Record
 from flowc_dsl.rules.registry import Finding, Report, rule
+from flowc_dsl.rules.taint import Place, Taint, taint
 from flowc_dsl.rules.wording import duration
 from flowc_dsl.source import Span
-
-Place = tuple[str, str]  # an event, and one of its fields
-
-
-class Taint(Record):
-    """Where personal data is: each place with the place, and the handler, that it came by."""
-
-    came_by: dict[Place, tuple[Place, HandlerNode] | None]
-
-    def path(self, place: Place) -> tuple[str, ...]:
-        """From where it entered, `Event.field` and handlers in turn."""
-        found = [".".join(place)]
-        while (step := self.came_by[place]) is not None:
-            place, node = step
-            found += [str(node), ".".join(place)]
-        return tuple(reversed(found))
-
-    def origin(self, place: Place) -> Place:
-        while (step := self.came_by[place]) is not None:
-            place = step[0]
-        return place
-
-
-def taint(graph: FlowGraph) -> Taint:
-    """Data goes on where a handler that reads a field emits one of the same name and type.
-
-    It enters by external events first, then by each event that says `@pii` and got it from nobody.
-    """
-    system = graph.system
-    personal = _personal_types(system)
-    fields = {e.name: {f.name: f for f in e.fields} for e in system.events.values()}
-    came_by: dict[Place, tuple[Place, HandlerNode] | None] = {}
-    events = sorted(system.events.values(), key=lambda event: not event.external)
-    said = [(e.name, f.name) for e in events for f in e.fields if _is_personal(f, personal)]
-    for place in said:
-        if place not in came_by:
-            came_by[place] = None
-            _spread(graph, fields, place, came_by, personal)
-    return Taint(came_by)
-
-
-def _spread(
-    graph: FlowGraph,
-    fields: dict[str, dict[str, Field]],
-    start: Place,
-    came_by: dict[Place, tuple[Place, HandlerNode] | None],
-    personal: set[str],
-) -> None:
-    queue = deque([start])
-    while queue:
-        event, name = queue.popleft()
-        for node in graph.successors[EventNode(event)]:
-            if not isinstance(node, HandlerNode):
-                continue
-            reads = graph.handlers[node][1].reads
-            if reads is not None and all(ref.name != name for ref in reads):
-                continue
-            for after in graph.successors[node]:
-                place = (str(after), name)
-                copy = fields.get(str(after), {}).get(name)
-                if copy is None or place in came_by:
-                    continue
-                same = copy.type.name == fields[event][name].type.name
-                if same or _is_personal(copy, personal):
-                    came_by[place] = ((event, name), node)
-                    queue.append(place)
-
-
-def _personal_types(system: System) -> set[str]:
-    """The types that hold a `@pii` field, at any depth."""
-    found: set[str] = set()
-    while True:
-        more = {
-            struct.name
-            for struct in system.types.values()
-            if struct.name not in found and any(_is_personal(f, found) for f in struct.fields)
-        }
-        if not more:
-            return found
-        found |= more
-
-
-def _is_personal(field: Field, personal: set[str]) -> bool:
-    return field.pii or _names_any(field.type, personal)
-
-
-def _names_any(type_: TypeRef, names: set[str]) -> bool:
-    return type_.name in names or any(_names_any(arg, names) for arg in type_.args)
 
 
 class Leaves(Record):
@@ -213,6 +125,66 @@ def kept_longer(graph: FlowGraph) -> Iterator[Finding]:
                 yield KeptLonger(event, field, bound, tainted.path(place))
         strictest = bound is None or (bound.retain_ms or 0) > (event.retain_ms or 0)
         bounds[place] = event if event.retain_ms is not None and strictest else bound
+
+
+class MayHold(Record):
+    """A handler names a personal field in its `reads`, and emits one of its type that is new."""
+
+    node: HandlerNode
+    event: Event
+    field: Field
+    source: Place
+    first: Field
+    path: tuple[str, ...]
+
+    def report(self) -> Report:
+        name, source = f"`{self.field.name}` of `{self.event.name}`", ".".join(self.source)
+        return Report(
+            f"{name} may hold `@pii` of `{source}`, which `{self.node}` reads",
+            self.field.span,
+            "of the same type, and from nowhere else",
+            (Label(self.first.span, "personal here"),),
+            help=f'say `@pii` if it does; if not, `allow FLW704 on {self.event.name} because "…"`',
+            subjects=(self.event.name, self.field.name, self.node.service, self.source[0]),
+            witness=(*self.path, str(self.node), f"{self.event.name}.{self.field.name}"),
+        )
+
+
+@rule("FLW704", "pii-renamed", Level.INFO, "`@pii` may go on under a name that does not say so")
+def pii_renamed(graph: FlowGraph) -> Iterator[Finding]:
+    """Where a handler names what it `reads`, and no output field is known to be personal."""
+    tainted = taint(graph)
+    for node, (_, handler) in graph.handlers.items() if tainted.came_by else ():
+        given = [(ref.name, field) for ref in handler.triggers for field in _fields(graph, ref)]
+        named = {ref.name for ref in handler.reads or ()}
+        read = [(e, f) for e, f in given if f.name in named and (e, f.name) in tainted.came_by]
+        names = {field.name for _, field in given}
+        for ref in handler.output_refs() if read else ():
+            if ref.name in graph.system.events:
+                yield from _may_hold(tainted, node, graph.system.events[ref.name], read, names)
+
+
+def _fields(graph: FlowGraph, ref: Ref) -> tuple[Field, ...]:
+    event = graph.system.events.get(ref.name)
+    return event.fields if event else ()
+
+
+def _may_hold(
+    tainted: Taint,
+    node: HandlerNode,
+    event: Event,
+    read: list[tuple[str, Field]],
+    given: set[str],
+) -> Iterator[MayHold]:
+    """The first new field of an event that has no personal one."""
+    if any((event.name, field.name) in tainted.came_by for field in event.fields):
+        return
+    for field in event.fields:
+        for source, first in read if field.name not in given else ():
+            if field.type.name == first.type.name:
+                place = (source, first.name)
+                yield MayHold(node, event, field, place, first, tainted.path(place))
+                return
 
 
 # As text: `re` compiles them when the first `args` are looked at, and most systems have none.
