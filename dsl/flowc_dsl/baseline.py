@@ -1,19 +1,20 @@
 """A baseline: findings that a system had when it was first checked, and that may only become fewer.
 
-An entry is one finding: no wildcards, no line numbers. It holds as long as a finding of its code
-says the same about its file; of findings that say the same, each needs an entry.
+An entry is one finding: no wildcards, no line numbers. `holding` says which finding it holds; of
+findings that say the same, each needs an entry.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from flowc_dsl.codes import is_fixed
 from flowc_dsl.diagnostics.diagnostic import Diagnostic, Label, Level
+from flowc_dsl.holding import Entry, held
 from flowc_dsl.record import Record
 from flowc_dsl.rules.hygiene import MATCHES_NOTHING
 from flowc_dsl.rules.registry import BASELINE_GREW, Report
@@ -21,6 +22,7 @@ from flowc_dsl.source import Source, Span
 
 FILE_NAME: Final = "flow-baseline.json"
 FORMAT_VERSION: Final = "1.0"
+_OURS, _BASE, _THEIRS, _END = "<<<<<<<", "|||||||", "=======", ">>>>>>>"
 _TEXTS: Final = ("main", "path", "code", "message")
 
 
@@ -28,24 +30,9 @@ class BaselineError(ValueError):
     """A text that is no baseline."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Entry:
-    """`main` is the main file of the system; both paths are relative to the baseline's folder."""
-
-    main: str
-    path: str
-    code: str
-    message: str
-    subjects: tuple[str, ...] = ()
-
-    def identity(self) -> tuple[str, str, str, str]:
-        """What a finding is recognised by."""
-        return (self.main, self.path, self.code, self.message)
-
-
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """Findings that have no entry, how many have one, and entries without a finding."""
+    """Findings that have no entry; entries as they are to be now; and entries without a finding."""
 
     new: tuple[Diagnostic, ...]
     kept: tuple[Entry, ...]
@@ -64,22 +51,14 @@ def entry_of(found: Diagnostic, main: str) -> Entry:
 
 def compare(diagnostics: Iterable[Diagnostic], main: str, entries: Iterable[Entry]) -> Compared:
     """What the system `main` has, against what it may have; other systems' entries are left out."""
-    own = sorted(entry for entry in entries if entry.main == main)
-    left = Counter(entry.identity() for entry in own)
-    new: list[Diagnostic] = []
-    for found in diagnostics:
-        identity = entry_of(found, main).identity()
-        if can_hold(found) and left[identity]:
-            left[identity] -= 1
-        else:
-            new.append(found)
-    kept: list[Entry] = []
-    gone: list[Entry] = []
-    for entry in own:
-        absent = left[entry.identity()] > 0
-        left[entry.identity()] -= absent
-        (gone if absent else kept).append(entry)
-    return Compared(tuple(new), tuple(kept), tuple(gone))
+    found = list(diagnostics)
+    able = [one for one in found if can_hold(one)]
+    now = [entry_of(one, main) for one in able]
+    done, gone = held(now, (entry for entry in entries if entry.main == main))
+    kept = [entry for entry, is_held in zip(now, done, strict=True) if is_held]
+    old = {id(one) for one, is_held in zip(able, done, strict=True) if is_held}
+    new = [one for one in found if id(one) not in old]
+    return Compared(tuple(new), tuple(sorted(kept)), tuple(gone))
 
 
 def render_baseline(entries: Iterable[Entry]) -> str:
@@ -105,6 +84,50 @@ def parse_baseline(text: str) -> tuple[Entry, ...]:
     return tuple(_entry(n, value) for n, value in enumerate(document["findings"], 1))
 
 
+def is_in_conflict(text: str) -> bool:
+    """Whether a merge left the two sides of a conflict in a text."""
+    return all(f"\n{mark}" in f"\n{text}" for mark in (_OURS, _THEIRS, _END))
+
+
+def merged(text: str) -> tuple[Entry, ...]:
+    """The entries of both sides of a text in conflict, each as often as the side that has it most.
+
+    What one side took out and the other still has stays until the system says that it is gone.
+    Raises `BaselineError`.
+    """
+    sides: tuple[list[str], list[str]] = ([], [])
+    now: tuple[list[str], ...] = sides
+    for line in text.splitlines():
+        if line.startswith(_OURS):
+            now = sides[:1]
+        elif line.startswith(_BASE):
+            now = ()
+        elif line.startswith(_END):
+            now = sides
+        elif line.rstrip() == _THEIRS:
+            now = sides[1:]
+        elif line.lstrip().startswith("{") and line.strip() != "{":
+            for side in now:
+                side.append(line.strip().rstrip(","))
+    head = f'"format_version": "{FORMAT_VERSION}"'
+    texts = (f'{{{head}, "findings": [{",".join(side)}]}}' for side in sides)
+    ours, theirs = (Counter(parse_baseline(side)) for side in texts)
+    return tuple(sorted((ours | theirs).elements()))
+
+
+def adopted(
+    entries: Iterable[Entry], mains: Iterable[str], missing: Collection[str]
+) -> tuple[Entry, ...]:
+    """The entries, where those of a main file that is `missing` pass to the one of `mains` that has
+    none: the file was renamed. Where it can't be told which one, they stay as they are."""
+    found = tuple(entries)
+    known = {entry.main for entry in found}
+    heirs = [main for main in mains if main not in known]
+    if len(missing) != 1 or len(heirs) != 1:
+        return found
+    return tuple(replace(e, main=heirs[0]) if e.main in missing else e for e in found)
+
+
 def _entry(number: int, value: Any) -> Entry:
     if not isinstance(value, dict):
         raise BaselineError(f"finding {number} is no object")
@@ -123,13 +146,15 @@ def grown(source: Source, earlier: Iterable[Entry]) -> tuple[Diagnostic, ...]:
 
     `source` is the baseline's text.
     """
-    allowed = Counter(entry.identity() for entry in earlier)
-    found = []
-    for entry in parse_baseline(source.text):
-        allowed[entry.identity()] -= 1
-        if allowed[entry.identity()] < 0:
-            found.append(BASELINE_GREW.diagnostic(_Grew(entry, _span_of(entry, source))))
-    return tuple(found)
+    now, before = parse_baseline(source.text), tuple(earlier)
+    mains = {entry.main for entry in now}
+    missing = {entry.main for entry in before} - mains
+    done, _ = held(now, adopted(before, mains, missing))
+    return tuple(
+        BASELINE_GREW.diagnostic(_Grew(entry, _span_of(entry, source)))
+        for entry, is_held in zip(now, done, strict=True)
+        if not is_held
+    )
 
 
 def gone_entries(gone: Sequence[Entry], source: Source, command: str) -> Diagnostic:
@@ -166,7 +191,10 @@ class _Grew(Record):
 
 
 def _span_of(entry: Entry, source: Source) -> Span:
-    """The entry's line, where it is written as flowc writes it."""
-    written = json.dumps(asdict(entry))
-    start = source.text.find(written)
-    return Span(source.path, max(start, 0), start + len(written) if start >= 0 else 0)
+    """What the entry says, where it is written as flowc writes it."""
+    start = source.text.find(json.dumps(asdict(entry)))
+    if start < 0:
+        return Span(source.path, 0, 0)
+    said = json.dumps(entry.message)
+    at = source.text.index(f'"message": {said}', start) + len('"message": ')
+    return Span(source.path, at, at + len(said))

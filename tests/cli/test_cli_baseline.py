@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from flowc_dsl.baseline import BaselineError, Entry, compare, parse_baseline, render_baseline
+from flowc_dsl.baseline import BaselineError, compare, parse_baseline, render_baseline
 from flowc_dsl.diagnostics.diagnostic import Diagnostic, Label, Level
+from flowc_dsl.holding import Entry
 from flowc_dsl.source import Span
 from flowc_engine.cli import main
 
@@ -100,7 +101,7 @@ def test_what_is_gone_is_no_finding(here):
     (here / "shop.flow").write_text(TEXT.replace("event Lost key id { id: uuid }\n", ""))
     done = flowc("check", "--output-format", "concise")
     assert done.exit_code == 0
-    assert done.stdout.startswith(f"{FILE}:5:5: info[FLW902] ")
+    assert done.stdout.startswith(f"{FILE}:5:77: info[FLW902] ")
 
 
 def test_the_same_bytes_for_the_same_findings(here):
@@ -164,7 +165,7 @@ def test_a_grown_baseline_is_903(here):
     done = flowc("baseline", "--against", "old.json")
     assert done.exit_code == 1
     assert "error[FLW903]: the baseline grew by FLW203 in `shop.flow`: event `Used`" in done.stdout
-    assert f"--> {FILE}:6:5" in done.stdout
+    assert f"--> {FILE}:6:77" in done.stdout
     assert done.stdout.count("FLW903]") == 1
     again = flowc("baseline", "--against", "-", input=(here / "old.json").read_text())
     assert again.stdout == done.stdout
@@ -225,3 +226,123 @@ def test_text_there_and_back():
     assert parse_baseline(render_baseline([])) == ()
     with pytest.raises(BaselineError, match="subjects"):
         parse_baseline(render_baseline(entries).replace('["x", "y"]', '["x", 3]'))
+
+
+RING = """
+    system Shop
+    external event In key id { id: uuid }
+    event A key id { id: uuid }
+    event B key id { id: uuid }
+    event C key id { id: uuid }
+    service One { on In | C -> A }
+    service Two { on A -> B, C?  on B -> C? }
+"""
+
+
+@pytest.mark.parametrize(
+    ("was", "old", "new"),
+    [
+        ("emitters", "service C { on In -> A }", ""),  # three emitters become two
+        ("readers", "service C { on A }", ""),  # over a limit, and still over it
+        ("depth", "service C { on B }", ""),
+        ("ring", "B, C?", "B"),  # the next shortest way round was not the witness
+    ],
+)
+def test_what_has_become_less_is_not_new(here, was, old, new):
+    text = {
+        "emitters": f"""system Shop
+            external event In key id {{ id: uuid }}
+            exported event A key id {{ id: uuid }}
+            service One {{ on In -> A }}  service Two {{ on In -> A }}
+            {old}""",
+        "readers": f"""system Shop
+            external event A key id {{ id: uuid }}
+            service One {{ on A }}  service Two {{ on A }}
+            {old}
+            rules {{ limit fan_out 1 }}""",
+        "depth": f"""system Shop
+            external event In key id {{ id: uuid }}
+            event A key id {{ id: uuid }}  exported event B key id {{ id: uuid }}
+            service One {{ on In -> A }}  service Two {{ on A -> B }}
+            {old}
+            rules {{ limit depth 1 }}""",
+        "ring": RING,
+    }[was]
+    (here / "shop.flow").write_text(text)
+    flowc("baseline")
+    before = (here / FILE).read_text()
+    (here / "shop.flow").write_text(text.replace(old, new))
+    done = flowc("check", "--no-baseline", "--output-format", "concise")
+    assert done.exit_code == 1
+    assert flowc("check").exit_code == 0
+    assert flowc("baseline").exit_code == 0
+    assert (here / FILE).read_text() != before
+    assert flowc("baseline", "--against", "-", input=before).exit_code == 0
+    (here / "shop.flow").write_text(text)  # and back again is new
+    if was != "ring":
+        assert flowc("check").exit_code == 1
+
+
+def test_who_is_on_a_ring_for_the_first_time_is_new(here):
+    (here / "shop.flow").write_text(RING)
+    flowc("baseline")
+    more = "event D key id { id: uuid }\nservice New { on A -> D  on D -> E? }\n"
+    more += "event E key id { id: uuid }\nservice Last { on E -> D? }\n"
+    (here / "shop.flow").write_text(RING + more)
+    done = flowc("check", "--output-format", "concise")
+    assert [line for line in done.stdout.splitlines() if "FLW301" in line and "`D`" in line]
+
+
+def test_files_may_be_renamed(here):
+    flowc("baseline")
+    before = (here / FILE).read_text()
+    (here / "shop.flow").rename(here / "store.flow")
+    assert flowc("check").exit_code == 0
+    done = flowc("baseline")
+    assert (done.exit_code, done.stderr) == (0, f"{FILE}: 2 findings\n")
+    assert "shop.flow" not in (here / FILE).read_text()
+    assert flowc("baseline", "--against", "-", input=before).exit_code == 0
+
+
+def test_findings_may_move_to_another_file(here):
+    flowc("baseline")
+    lost = "event Lost key id { id: uuid }\n"
+    (here / "more.flow").write_text(lost)
+    main_ = TEXT.replace(lost, "").replace("Shop\n", 'Shop\nimport "more.flow"\n')
+    (here / "shop.flow").write_text(main_)
+    assert flowc("check").exit_code == 0
+
+
+def test_a_merge_in_conflict_is_joined(here):
+    flowc("baseline")
+    head, first, second, *foot = (here / FILE).read_text().splitlines()[1:]
+    begin = "{\n" + head
+    other = second.replace("Lost", "Gone")
+    sides = ["<<<<<<< ours", second, "=======", f"{second},", other, ">>>>>>> theirs"]
+    text = "\n".join([begin, first, *sides, *foot])
+    (here / FILE).write_text(text)
+    done = flowc("check")
+    assert done.exit_code == 2
+    assert "`flowc baseline` joins both sides" in done.stderr
+    done = flowc("baseline")
+    assert (done.exit_code, done.stderr) == (0, f"{FILE}: 2 findings, 1 gone\n")
+    assert held(here / FILE) == ["FLW202", "FLW203"]
+    (here / FILE).write_text("<<<<<<< a\n{broken\n=======\n>>>>>>> b\n")
+    assert flowc("baseline").exit_code == 2
+
+
+def test_each_root_of_a_monorepo_has_its_own(here, monkeypatch):
+    (here / "shop.flow").unlink()
+    for name in ("one", "two", "two/inner"):
+        (here / name).mkdir()
+        (here / name / "flow.toml").write_text("")
+        (here / name / "shop.flow").write_text(TEXT)
+    done = flowc("baseline")
+    files = [f"{name}/{FILE}" for name in ("one", "two", "two/inner")]
+    assert done.stderr == "".join(f"{file}: 2 findings\n" for file in files)
+    assert flowc("check").exit_code == 0
+    (here / files[1]).unlink()
+    done = flowc("check", "--output-format", "concise")
+    assert {line.partition(":")[0] for line in done.stdout.splitlines() if "[" in line} == {
+        "two/shop.flow"
+    }

@@ -14,7 +14,7 @@ import click
 
 from flowc_dsl.baseline import (
     BaselineError,
-    Entry,
+    adopted,
     can_hold,
     compare,
     entry_of,
@@ -22,11 +22,12 @@ from flowc_dsl.baseline import (
     parse_baseline,
     render_baseline,
 )
+from flowc_dsl.holding import Entry
 from flowc_dsl.rules.wording import counted
 from flowc_engine.cli.check import check_all, day_option
 from flowc_engine.cli.common import ColorChoice, ExitCode, color_option, fail, look_for, today
 from flowc_engine.cli.common import shown_path as shown
-from flowc_engine.cli.narrowing import BASELINE_FILE, levels_of, read_baseline
+from flowc_engine.cli.narrowing import BASELINE_FILE, levels_of, missing_mains, read_baseline
 from flowc_engine.files import write_atomically
 
 if TYPE_CHECKING:
@@ -108,9 +109,10 @@ def _update(root: Path, programs: list[CheckedProgram], *, grow: bool) -> Outcom
 
     path = root / BASELINE_FILE
     exists = path.exists()
-    before = read_baseline(path).entries if exists else ()
+    before = read_baseline(path, merge=True).entries if exists else ()
     policy = Policy(levels_of(root))
     mains = {one.program.main for one in programs if one.program}
+    before = adopted(before, mains, missing_mains(root, before, mains))
     others = [e for e in before if e.main not in mains]
     entries = [e for e in others if (root / e.main).exists()]
     gone, unfit = len(others) - len(entries), 0

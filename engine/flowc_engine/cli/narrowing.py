@@ -15,7 +15,7 @@ from flowc_engine.cli.checking import CheckedProgram
 from flowc_engine.cli.common import fail, shown_path
 
 if TYPE_CHECKING:
-    from flowc_dsl.baseline import Entry
+    from flowc_dsl.holding import Entry
 
 BASELINE_FILE = "flow-baseline.json"  # as `baseline.FILE_NAME`, whose import a check can do without
 BASELINE_BYTES_MAX = 64 * 1024 * 1024
@@ -97,9 +97,12 @@ def levels_of(root: Path) -> dict[str, Level | None]:
         fail(f"{shown_path(error.path)}{line}: {error.message}")
 
 
-def read_baseline(path: Path) -> Baseline:
-    """The baseline in a file. One that can't be read or used ends the process with 2."""
-    from flowc_dsl.baseline import BaselineError, parse_baseline
+def read_baseline(path: Path, *, merge: bool = False) -> Baseline:
+    """The baseline in a file. One that can't be read or used ends the process with 2.
+
+    With `merge`, one that a merge left in conflict has the entries of both sides.
+    """
+    from flowc_dsl.baseline import BaselineError, is_in_conflict, merged, parse_baseline
 
     shown = shown_path(path)
     try:
@@ -108,6 +111,11 @@ def read_baseline(path: Path) -> Baseline:
         if len(data) > BASELINE_BYTES_MAX:
             fail(f"{shown} has more than {BASELINE_BYTES_MAX:,} bytes")
         text = data.decode("utf-8")
+        if is_in_conflict(text):
+            if merge:
+                return Baseline(Source(shown, text), merged(text))
+            fail(f"{shown}: a merge left its conflict markers in it; "
+                 "`flowc baseline` joins both sides, and takes out what is gone")  # fmt: skip
         return Baseline(Source(shown, text), parse_baseline(text))
     except OSError as error:
         fail(f"can't read {shown}: {(error.strerror or str(error)).lower()}")
@@ -152,10 +160,8 @@ def _narrow_group(
         yield from group
         return
     baseline = wish.baseline_of(root)
-    entries = baseline.entries if baseline else ()
-    gone: list[Entry] = [
-        e for e in entries if not (root / e.main).exists() and e.main not in _mains(group)
-    ]
+    entries = _own_entries(baseline, root, group) if baseline else ()
+    gone = [e for e in entries if e.main in missing_mains(root, entries, _mains(group))]
     narrowed: list[CheckedProgram] = []
     for one in group:
         if one.program is None or one.at_root is None:
@@ -167,6 +173,19 @@ def _narrow_group(
     if baseline and gone:
         narrowed[0] = _with_gone(narrowed[0], gone, baseline, root, policy)
     yield from narrowed
+
+
+def _own_entries(baseline: Baseline, root: Path, group: list[CheckedProgram]) -> tuple[Entry, ...]:
+    from flowc_dsl.baseline import adopted
+
+    mains = _mains(group)
+    return adopted(baseline.entries, mains, missing_mains(root, baseline.entries, mains))
+
+
+def missing_mains(root: Path, entries: Iterable[Entry], mains: set[str]) -> set[str]:
+    """The main files of entries that are neither checked nor there any more."""
+    named = {entry.main for entry in entries} - mains
+    return {main for main in named if not (root / main).exists()}
 
 
 def _mains(group: Iterable[CheckedProgram]) -> set[str]:
