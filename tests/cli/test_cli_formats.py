@@ -1,6 +1,7 @@
 """The output formats of `flowc check` that other programs read."""
 
 import json
+import re
 from importlib.resources import files
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from flowc_dsl.diagnostics.diagnostic import Diagnostic, Edit, Label, Level
 from flowc_dsl.diagnostics.github import render_github
 from flowc_dsl.diagnostics.sarif import render_sarif
 from flowc_dsl.source import Source, Span
-from flowc_engine.cli import main
+from flowc_engine.cli import explain, main
 from flowc_engine.cli.common import today
 
 ROOT = Path(__file__).parents[2]
@@ -76,11 +77,26 @@ def test_sarif_of_the_broken_example(monkeypatch):
     assert run["invocations"] == [{"executionSuccessful": True}]
     driver = run["tool"]["driver"]
     assert (driver["name"], driver["version"]) == ("flowc", "0.1.0")
-    assert all(rule["shortDescription"]["text"] for rule in driver["rules"])
+    for rule in driver["rules"]:  # what GitHub's code scanning asks for, and names in its lists
+        document = explain.documents()[rule["id"]]
+        assert re.fullmatch(r"([A-Z][a-z0-9]+)+", rule["name"])
+        assert rule["shortDescription"]["text"] in rule["fullDescription"]["text"]
+        assert rule["help"] == {
+            "text": f"flowc explain {rule['id']}",
+            "markdown": document.text,
+        }
+        levels = {"error": "error", "warning": "warning", "info": "note"}
+        assert rule["defaultConfiguration"] == {"level": levels[document.level]}
     result = next(r for r in run["results"] if r["ruleId"] == "FLW102")
     assert result["locations"][0]["physicalLocation"] == {
         "artifactLocation": {"uri": "examples/broken/shop.flow", "uriBaseId": "%SRCROOT%"},
-        "region": {"startLine": 7, "startColumn": 40, "endLine": 7, "endColumn": 49},
+        "region": {
+            "startLine": 7,
+            "startColumn": 40,
+            "endLine": 7,
+            "endColumn": 49,
+            "snippet": {"text": "orders_db"},
+        },
     }
     assert result["message"]["text"].startswith("store `orders_db` of `Orders` is used by")
     assert result["relatedLocations"][0]["physicalLocation"]["region"]["startLine"] == 6

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import PurePosixPath
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from flowc_dsl.diagnostics.diagnostic import Diagnostic, Edit, Label, Level
 from flowc_dsl.diagnostics.place import start_and_end
@@ -22,17 +22,30 @@ _IN_URI: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxy
 _LEVELS: Final = {Level.ERROR: "error", Level.WARNING: "warning", Level.INFO: "note"}
 
 
+class Document(Protocol):
+    """What is known of a code: `text` is its document in Markdown, `summary` its first sentence."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def level(self) -> str: ...
+    @property
+    def summary(self) -> str: ...
+    @property
+    def text(self) -> str: ...
+
+
 def render_sarif(
     diagnostics: Iterable[Diagnostic],
     sources: Mapping[str, Source],
-    summaries: Mapping[str, str],
+    documents: Mapping[str, Document],
     version: str,
     *,
     succeeded: bool = True,
 ) -> str:
     """One log with one run, in ASCII.
 
-    `summaries` are what the codes mean, by code; `version` is flowc's own; `succeeded` says whether
+    `documents` say what the codes mean, by code; `version` is flowc's own; `succeeded` says whether
     all that was to be read could be judged.
     """
     found = list(diagnostics)
@@ -43,7 +56,7 @@ def render_sarif(
             "driver": {
                 "name": "flowc",
                 "version": version,
-                "rules": [_rule(code, summaries.get(code, "")) for code in codes],
+                "rules": [_rule(code, documents.get(code)) for code in codes],
             }
         },
         "invocations": [{"executionSuccessful": succeeded}],
@@ -53,9 +66,18 @@ def render_sarif(
     return json.dumps({"$schema": SCHEMA, "version": VERSION, "runs": [run]}, indent=2) + "\n"
 
 
-def _rule(code: str, summary: str) -> dict[str, Any]:
-    more = {"help": {"text": f"flowc explain {code}"}}
-    return {"id": code, **({"shortDescription": {"text": summary}} if summary else {}), **more}
+def _rule(code: str, document: Document | None) -> dict[str, Any]:
+    if document is None:
+        return {"id": code, "help": {"text": f"flowc explain {code}"}}
+    what = document.text.partition("## What it does\n")[2].partition("\n## ")[0]
+    return {
+        "id": code,
+        "name": "".join(word.capitalize() for word in document.name.split("-")),
+        "shortDescription": {"text": document.summary},
+        "fullDescription": {"text": " ".join(what.split())},
+        "defaultConfiguration": {"level": _LEVELS[Level(document.level)]},
+        "help": {"text": f"flowc explain {code}", "markdown": document.text},
+    }
 
 
 def _result(
@@ -95,7 +117,7 @@ def _location(label: Label, sources: Mapping[str, Source]) -> dict[str, Any]:
     place = {
         "physicalLocation": {
             "artifactLocation": _artifact(label.span.path),
-            "region": _region(label.span, sources),
+            "region": _region(label.span, sources) | _snippet(label.span, sources),
         }
     }
     return place | ({"message": {"text": label.text}} if label.text else {})
@@ -121,6 +143,13 @@ def _region(span: Span, sources: Mapping[str, Source]) -> dict[str, int]:
         "endLine": end.line,
         "endColumn": end.column,
     }
+
+
+def _snippet(span: Span, sources: Mapping[str, Source]) -> dict[str, Any]:
+    """The text itself, for a reader who has not the file."""
+    source = sources.get(span.path)
+    text = source.text[span.start : span.end] if source else ""
+    return {"snippet": {"text": text}} if text else {}
 
 
 def _fix(found: Diagnostic, sources: Mapping[str, Source]) -> dict[str, Any]:

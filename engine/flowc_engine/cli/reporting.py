@@ -94,10 +94,9 @@ def _document(checked: Checked, output_format: Format) -> str:
     from flowc_dsl.diagnostics.sarif import render_sarif
     from flowc_engine.cli.explain import documents
 
-    summaries = {code: document.summary for code, document in documents().items()}
     succeeded = checked.exit_code <= ExitCode.FINDINGS
     return render_sarif(
-        checked.found, checked.sources, summaries, version("flowc"), succeeded=succeeded
+        checked.found, checked.sources, documents(), version("flowc"), succeeded=succeeded
     )
 
 
