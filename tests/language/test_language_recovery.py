@@ -5,6 +5,7 @@ import re
 import pytest
 
 from flowc_dsl.compile import compile_program
+from flowc_dsl.diagnostics.fixing import apply_edits
 from flowc_dsl.source import Source
 from flowc_dsl.syntax import parse
 from flowc_dsl.syntax import tree as t
@@ -36,7 +37,8 @@ def faults(text: str) -> list[tuple[str, str, str, str | None]]:
         ("service X { on A -> }", "FLW001", "}", "a name is missing"),
         ("service X { onn A -> B }", "FLW001", "onn", "did you mean `on`?"),
         ("service X { on A => B }", "FLW002", "=>", "write `->`"),
-        ("service X { on A -> B; }", "FLW002", ";", "nothing has to stand between items"),
+        ("service X { on A -> B; }", "FLW002", ";",
+         "leave it out: nothing has to stand between items"),
         ("service X { every 5 -> B }", "FLW001", "5", "add the unit: `5s`, or `ms`, `m`, `h`, `d`"),
         ("service X { every 5sec }", "FLW002", "5sec", None),
         ("service X { after 5m A -> B }", "FLW001", "A", "`of` is missing"),
@@ -52,12 +54,60 @@ def faults(text: str) -> list[tuple[str, str, str, str | None]]:
         ("}", "FLW003", "}", "remove it, or add what it should close before it"),
         ("event Größe { a: int }", "FLW002", "Größe", None),
         ("event C v0 { a: int }", "FLW002", "v0", None),
+        ("# about C\nevent C { a: int }", "FLW002", "#", "a comment begins with `//`"),
+        ("event C { a: int } /* of\nold */", "FLW002", "/*", "a comment begins with `//`"),
+        ("event C (key a) { a: int }", "FLW001", "(", "remove `(` and `)`"),
+        ("event C { a: string[] }", "FLW001", "[", "a list is written `list<string>`"),
+        ("event C { a?: int }", "FLW001", "a", "an optional field is written `a: type?`"),
+        ("event C\nservice X { on A }", "FLW001", "service", "`{ }` is missing"),
+        ("event C { a: option<int> }", "FLW013", "option<int>",
+         "an optional value is written `int?`"),
+        ("event C { a: array<int> }", "FLW013", "array<int>", "write `list<int>`"),
+        ("event C { a: dict<int, int> }", "FLW013", "dict<int, int>", "write `map<int, int>`"),
+        ("event C { a: datetime }", "FLW011", "datetime", "did you mean `timestamp`?"),
+        ('service "X" { on A -> B }', "FLW001", '"X"', "a name stands without quotes"),
+        ("service X { on A, B }", "FLW001", ",", "`|` stands between alternatives: `A | B`"),
+        ("service X { on A or B }", "FLW001", "or", "write `|`"),
+        ("service X { on A & B }", "FLW001", "}", "a join says by which key: `on A & B by KEY`"),
+        ("service X { consumes A -> B }", "FLW001", "consumes", "write `on`"),
+        ("service X { on A emits B }", "FLW001", "emits", "write `->`"),
+        ("service X { database d on A }", "FLW001", "database", "write `store`"),
+        ("topic C { a: int }", "FLW001", "topic", "write `event`"),
+        ("Service X { on A }", "FLW001", "Service", "did you mean `service`?"),
+        ("event Order-Placed { a: int }", "FLW002", "Order-Placed",
+         'a name is written `OrderPlaced`, and a string `"Order-Placed"`'),
+        ('rules { allow FLW201 on A because "x" until 1/2/2027 }', "FLW002", "1/2/2027",
+         "write `2027-01-31`"),
     ],
 )  # fmt: skip
 def test_one_mistake_is_one_fault_with_a_hint(text, code, at, hint):
     found = [f for f in faults(text) if f[0] != "FLW020"]
     assert [f[:2] for f in found] == [(code, at)]
     assert hint is None or found[0][3] == hint
+
+
+def test_a_habit_is_one_fault_however_often_it_shows():
+    text = "# one\n# two\nevent C { a: int; b: int; }\n"
+    found = compile_program({"m": HEAD + text}, "m").diagnostics
+    assert [d.message for d in found] == [
+        "`#` begins no comment here and in 1 more place",
+        "`;` ends nothing here and in 1 more place",
+    ]
+    fixed = apply_edits(found, {"m": HEAD + text}, frozenset({"unsafe"})).texts["m"]
+    assert fixed == HEAD + "// one\n// two\nevent C { a: int b: int }\n"
+
+
+def test_what_is_written_as_elsewhere_can_be_mended_in_rounds():
+    text = "System S\nExternal Event A Key k { k: uuid }\nService X { On A }\n"
+    for _ in range(9):
+        found = compile_program({"m": text}, "m").diagnostics
+        text = apply_edits(found, {"m": text}, frozenset({"unsafe"})).texts.get("m", text)
+    assert text == "system S\nexternal event A key k { k: uuid }\nservice X { on A }\n"
+
+
+def test_comments_that_never_end_and_a_file_of_ends_are_read_in_no_time():
+    for text in ("/*" * 100_000, ";" * 200_000, "#\n" * 100_000, "(" * 100_000):
+        assert parse(Source("m", text)).faults
 
 
 def test_a_missing_brace_is_reported_where_it_was_opened():

@@ -24,6 +24,24 @@ from flowc_dsl.syntax import tree as t
 ANNOTATIONS: Final = ("pii", "deprecated")
 MAP_KEYS: Final = ("string", "int", "uuid", "date", "timestamp")
 
+# What types are called elsewhere, in small letters.
+FOREIGN: Final = {
+    name: ours
+    for ours, names in {
+        "string": "str text varchar char",
+        "int": "integer long short int32 int64 uint bigint number",
+        "float": "double real float64 float32",
+        "bool": "boolean",
+        "timestamp": "datetime time instant",
+        "uuid": "guid",
+        "bytes": "binary blob bytea",
+    }.items()
+    for name in names.split()
+}
+_OPTIONAL: Final = ("optional", "option", "maybe", "nullable")
+_LISTS: Final = ("array", "set", "seq", "vec", "vector")
+_MAPS: Final = ("dict", "hash", "hashmap", "record")
+
 
 def lower_types(work: Work) -> None:
     """All enums and types."""
@@ -118,7 +136,8 @@ def type_ref(work: Work, tree: t.Tree, node: t.Type) -> TypeRef:
         args = args[:wanted] if len(args) > wanted else ()
     if name == "map" and len(args) == 2:
         _check_map_key(work, tree, node, args[0])
-    if name and name not in BUILT_IN:
+    foreign = bool(node.args) and name not in work.declared  # and that it takes none is said
+    if name and name not in BUILT_IN and not foreign:
         _check_known(work, tree, node.name)
     return TypeRef(name, tree.span(node), args, precision, scale, node.optional)
 
@@ -147,7 +166,15 @@ def _bad_args(work: Work, tree: t.Tree, node: t.Type, wanted: int) -> None:
         work.report(BadType(tree.span(node), message, f"write `{shape}`"))
     else:
         message = f"`{name}` takes no type arguments"
-        work.report(BadType(tree.span(node), message, "only `list<T>` and `map<K, V>` do"))
+        hint = "only `list<T>` and `map<K, V>` do"
+        inner = ", ".join(tree.source.text[arg.start : arg.end] for arg in node.args)
+        if name.lower() in _OPTIONAL and len(node.args) == 1:
+            hint = f"an optional value is written `{inner}?`"
+        elif name.lower() in _LISTS and len(node.args) == 1:
+            hint = f"write `list<{inner}>`"
+        elif name.lower() in _MAPS and len(node.args) == 2:  # key and value
+            hint = f"write `map<{inner}>`"
+        work.report(BadType(tree.span(node), message, hint))
 
 
 def _check_map_key(work: Work, tree: t.Tree, node: t.Type, key: TypeRef) -> None:
@@ -169,7 +196,8 @@ def _check_known(work: Work, tree: t.Tree, name: t.Name) -> None:
     kinds = ("type", "enum")
     known = [*BUILT_IN, *(n for n, d in work.declared.items() if d.kind in kinds)]
     actual = declared.kind if declared else None
-    candidate = None if actual else work.nearest(name.text, known)
+    foreign = FOREIGN.get(name.text.lower())
+    candidate = None if actual else foreign or work.nearest(name.text, known)
     work.report(UnknownType(tree.span(name), name.text, candidate, actual))
 
 

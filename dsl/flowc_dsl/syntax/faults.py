@@ -49,7 +49,7 @@ class Unexpected(Record):
     found: str
     expected: tuple[str, ...]
     hint: str | None = None
-    edit: Edit | None = None
+    edits: tuple[Edit, ...] = ()
 
     def diagnostic(self) -> Diagnostic:
         expected = _either(self.expected)
@@ -60,7 +60,7 @@ class Unexpected(Record):
             self.span,
             f"expected {expected}",
             help=self.hint,
-            edits=(self.edit,) if self.edit else (),
+            edits=self.edits,
         )
 
 
@@ -70,9 +70,10 @@ class BadToken(Record):
     span: Span
     message: str
     hint: str | None = None
+    edits: tuple[Edit, ...] = ()
 
     def diagnostic(self) -> Diagnostic:
-        return error("FLW002", self.message, self.span, help=self.hint)
+        return error("FLW002", self.message, self.span, help=self.hint, edits=self.edits)
 
 
 class Unclosed(Record):

@@ -6,11 +6,13 @@ import json
 import re
 
 from flowc_dsl import limits
+from flowc_dsl.diagnostics.diagnostic import Edit
 from flowc_dsl.source import Source, Span
 from flowc_dsl.syntax.faults import BadToken, SyntaxFault, TooDeep
 from flowc_dsl.syntax.tokens import Tokens
 
 _SHOWN_CHARS = 40
+_HABIT_EDITS_MAX = 1_000
 _ESCAPE = re.compile(r"\\(?:[\"\\/bfnrt]|u[0-9a-fA-F]{4})|\\.?|[\x00-\x1f\x7f]")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OPENERS = {"LBRACE": "RBRACE", "LSQB": "RSQB", "LPAR": "RPAR", "LESSTHAN": "MORETHAN"}
@@ -21,6 +23,7 @@ _UNITS = ("ms", "s", "m", "h", "d")
 def lexical_faults(source: Source, tokens: Tokens) -> list[SyntaxFault]:
     """Every token that is none, every bad escape, every name that is too long."""
     faults: list[SyntaxFault] = []
+    foreign: dict[str, list[int]] = {}
     odd = "\\" in source.text or not source.text.replace("\n", "").isprintable()
     for kind, text, start in tokens.written():
         if len(faults) > limits.SYNTAX_FAULTS_MAX:
@@ -31,11 +34,35 @@ def lexical_faults(source: Source, tokens: Tokens) -> list[SyntaxFault]:
         elif len(text) > limits.NAME_CHARS_MAX and text.isidentifier():
             message = f"name has {len(text)} characters, more than {limits.NAME_CHARS_MAX}"
             faults.append(BadToken(_span(source, start, text), message))
+        elif kind == "FOREIGN":
+            foreign.setdefault(text[: 2 if text.startswith("/") else 1], []).append(start)
         elif kind in _BAD:
             faults.append(_BAD[kind](source, text, start))
         elif kind == "LABEL" and not _NAME.fullmatch(text):
             faults.append(_bad_name(source, text, start))
-    return faults
+    return [*faults, *(_habit(source, mark, starts) for mark, starts in foreign.items())]
+
+
+def _habit(source: Source, mark: str, starts: list[int]) -> BadToken:
+    """One fault for all places of a file where another language is written."""
+    others = len(starts) - 1
+    more = f" here and in {others:,} more place{'s' * (others > 1)}" if others else ""
+    places = [_span(source, start, mark) for start in starts[:_HABIT_EDITS_MAX]]
+    if mark == ";":
+        message, text = f"`;` ends nothing{more}", ""
+        hint = "leave it out: nothing has to stand between items"
+    else:
+        message, text = f"`{mark}` begins no comment{more}", "//"
+        hint = "a comment begins with `//`"
+    whole = mark != "/*" and len(places) == len(starts)
+    edits = tuple(Edit(place, text) for place in places) if whole else ()
+    return BadToken(places[0], message, hint, edits)
+
+
+def drop_foreign(tokens: Tokens) -> None:
+    """Takes out the comments and ends of other languages, which mean nothing here."""
+    if "FOREIGN" in tokens.kinds:
+        tokens.keep([i for i, kind in enumerate(tokens.kinds) if kind != "FOREIGN"])
 
 
 def _span(source: Source, start: int, text: str) -> Span:
@@ -68,7 +95,12 @@ def _bad_name(source: Source, text: str, start: int) -> BadToken:
 
 def _bad_word(source: Source, text: str, start: int) -> BadToken:
     shown = _short(text)
-    hint = f'strings stand in quotes: `"{shown}"`; a name has letters, digits and `_`'
+    parts = re.split(r"[./-]", text)
+    if text[0].isupper():
+        name = "".join(part[:1].upper() + part[1:] for part in parts)
+    else:
+        name = "_".join(parts)
+    hint = f'a name is written `{_short(name)}`, and a string `"{shown}"`'
     return BadToken(_span(source, start, text), f"`{shown}` is no name", hint)
 
 
@@ -92,7 +124,7 @@ def _bad_number(source: Source, text: str, start: int) -> BadToken:
         return BadToken(span, f"`{_short(text)}` is below 0", "write a number from 0 on")
     if re.fullmatch(r"-?0\d+(\.\d+)?", text):
         return BadToken(span, f"`{_short(text)}` begins with 0", "write it without leading zeros")
-    if re.fullmatch(r"\d{1,4}-\d{1,2}-\d{1,2}", text):
+    if re.fullmatch(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}", text):
         return BadToken(span, f"`{_short(text)}` is no date", "write `2027-01-31`")
     return BadToken(
         span,
@@ -106,10 +138,8 @@ def _junk(source: Source, text: str, start: int) -> BadToken:
     hint = None
     if text.startswith(("'", "`", "“", "”")):
         hint = 'strings stand in `"`'
-    elif text.startswith(("/", "#")):
+    elif text.startswith("/"):
         hint = "a comment begins with `//`"
-    elif text.startswith(";"):
-        hint = "nothing has to stand between items"
     shown = _short(text) if text.isprintable() else " ".join(f"U+{ord(c):04X}" for c in text[:4])
     plural = "s" if len(text) > 1 else ""
     return BadToken(span, f"unexpected character{plural} `{shown}`", hint)

@@ -11,7 +11,7 @@ from typing import Any, cast
 from flowc_dsl import limits
 from flowc_dsl.source import Source
 from flowc_dsl.syntax.faults import SyntaxFault
-from flowc_dsl.syntax.lexical import lexical_faults, limit_nesting
+from flowc_dsl.syntax.lexical import drop_foreign, lexical_faults, limit_nesting
 from flowc_dsl.syntax.probe import Stack
 from flowc_dsl.syntax.recovery import Recovery
 from flowc_dsl.syntax.table import ABSENT, SPLICE, Rule, Table, load_table
@@ -25,6 +25,7 @@ def parse(source: Source) -> Tree:
     tokens = tokenize(source.text, table)
     raw = tuple(tokens.written())
     faults = lexical_faults(source, tokens)
+    drop_foreign(tokens)
     too_deep = limit_nesting(source, tokens)
     recovery = Recovery(source, tokens, table)
     items = _run(tokens, table, recovery)

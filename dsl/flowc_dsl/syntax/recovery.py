@@ -57,6 +57,8 @@ class Recovery:
             self.faults.append(self._fault(stack, at, expected, repair))
         if repair is None:
             return self._panic(stack, at)
+        if repair.pair:
+            self.tokens.delete(at + repair.pair)
         for _ in range(repair.drop):
             self.tokens.delete(at)
         for offset, (inserted, text) in enumerate(repair.insert):
@@ -82,7 +84,10 @@ class Recovery:
         words = in_words(expected, self.probe.table)
         shown = text if len(text) <= 40 else f"{text[:39]}…"
         hint = repair.hint if repair is not None else None
-        return Unexpected(span, shown, words, hint, _edit(span, repair))
+        edits = _edits(span, repair)
+        if edits and repair is not None and repair.pair:
+            edits += (Edit(self._span(at + repair.pair), ""),)
+        return Unexpected(span, shown, words, hint, edits)
 
     def _report_end(self, stack: Stack, at: int, expected: set[str], *, quiet: bool) -> None:
         span = self._span(at)
@@ -163,9 +168,9 @@ class Recovery:
         return index
 
 
-def _edit(span: Span, repair: Repair | None) -> Edit | None:
+def _edits(span: Span, repair: Repair | None) -> tuple[Edit, ...]:
     if repair is None or repair.text is None:
-        return None
+        return ()
     if repair.drop:
-        return Edit(span, repair.text)
-    return Edit(Span(span.path, span.start, span.start), f"{repair.text} ")
+        return (Edit(span, repair.text),)
+    return (Edit(Span(span.path, span.start, span.start), f"{repair.text} "),)

@@ -13,10 +13,40 @@ LOOKAHEAD: Final = 8  # tokens that a repair is judged by
 NEEDED: Final = 2  # of them have to parse
 KEYWORDS_MAX: Final = 3  # where more keywords could stand, none is said to be missing
 
+PAIR_MAX: Final = 40  # tokens in which the other of two brackets is sought
+
 _INSERTABLE: Final = (
     "RBRACE", "LBRACE", "RPAR", "RSQB", "MORETHAN", "COMMA", "COLON", "EQUAL", "_ARROW",
     "NAME", "STRING", "NUMBER", "DURATION", "FREQUENCY", "PERCENT", "DATE",
 )  # fmt: skip
+_ELSEWHERE_TEXT: Final = """
+    ON: consumes consume subscribes subscribe listens listen handles handle receives receive when
+    READS: needs requires
+    _ARROW: emits emit publishes publish produces produce sends send then returns raises
+    STORE: database db table storage state
+    EVERY: cron timer schedule each
+    EVENT: message topic signal fact
+    COMMAND: request action
+    TYPE: struct record class data object
+    SERVICE: microservice component actor worker process
+    CONTEXT: module namespace package domain boundary
+    IMPORT: include using require
+    LIBRARY: lib dependency
+    RULES: policy policies laws
+    RUN: exec python image start
+    REPLICAS: instances scale workers
+    WITHIN: timeout deadline
+    RETRY: retries attempts
+    VBAR: or
+    AMPERSAND: and
+    EXTERNAL: incoming input extern
+    EXPORTED: public outgoing export
+    INTERNAL: private protected
+"""
+_ELSEWHERE: Final[dict[str, list[str]]] = {}
+for _line in _ELSEWHERE_TEXT.split("\n"):
+    for _word in _line.partition(":")[2].split():
+        _ELSEWHERE.setdefault(_word, []).append(_line.partition(":")[0].strip())
 _UNITS: Final = (
     ("DURATION", "{}s", "add the unit: `{}s`, or `ms`, `m`, `h`, `d`"),
     ("FREQUENCY", "{}/s", "say per what: `{}/s`, or `/m`, `/h`, `/d`"),
@@ -33,6 +63,8 @@ class Repair:
     rank: int  # of repairs that are equally good, the lowest is taken
     hint: str
     text: str | None = None  # what an editor would write for it, where that is known
+    needed: int = NEEDED  # tokens behind it that have to parse
+    pair: int = 0  # how far on a token is that goes with the one that is dropped
 
 
 def best_repair(
@@ -43,7 +75,7 @@ def best_repair(
     found: list[tuple[int, int, Repair]] = []
     for repair in _candidates(probe, tokens, expected, at):
         reach = _reach(probe, tokens, states, repair, at)
-        if reach >= min(NEEDED, left - repair.drop):
+        if reach >= min(repair.needed, left - repair.drop):
             found.append((-reach, repair.rank, repair))
     return min(found, key=lambda item: item[:2])[2] if found else None
 
@@ -56,6 +88,8 @@ def _reach(probe: Probe, tokens: Tokens, states: list[int], repair: Repair, at: 
     first = at + repair.drop
     for index in range(first, min(first + LOOKAHEAD, len(tokens.kinds))):
         kind = tokens.kinds[index]
+        if repair.pair and index == at + repair.pair:
+            continue
         if kind != "JUNK" and not probe.feed(states, kind, tokens.texts[index]):
             return index - first
     return LOOKAHEAD
@@ -66,6 +100,7 @@ def _candidates(probe: Probe, tokens: Tokens, expected: set[str], at: int) -> It
     keywords = sorted(expected & probe.soft_words - {"VERSION"})
     if text.isidentifier():
         yield from _respelt(probe, keywords, text)
+        yield from _otherwise(probe, expected, text)
         if "LABEL" in expected:
             drop = 2 if tokens.kinds[at + 1] == "EQUAL" else 1
             hint = f"write `{_shown(text)}:`"
@@ -74,6 +109,7 @@ def _candidates(probe: Probe, tokens: Tokens, expected: set[str], at: int) -> It
                 hint = f"a field is written `{_shown(text)}: {what}`"
             yield Repair((("LABEL", text), ("COLON", ":")), drop, 1, hint)
     yield from _retyped(expected, kind, text)
+    yield from _foreign(tokens, expected, at)
     yield from _missing(probe, expected, keywords)
     if kind not in ("RBRACE", "LBRACE"):
         yield Repair((), 1, 20, f"remove `{_shown(text)}`", "")
@@ -85,7 +121,40 @@ def _respelt(probe: Probe, keywords: list[str], text: str) -> Iterator[Repair]:
     for terminal in keywords:
         word = probe.table.spelling[terminal]
         if word != text and SequenceMatcher(None, word, text[:40].lower()).ratio() >= 0.7:
-            yield Repair(((terminal, word),), 1, 0, f"did you mean `{word}`?", word)
+            needed = 0 if word == text.lower() else NEEDED
+            yield Repair(((terminal, word),), 1, 0, f"did you mean `{word}`?", word, needed)
+
+
+def _otherwise(probe: Probe, expected: set[str], text: str) -> Iterator[Repair]:
+    """What is called by another word elsewhere."""
+    for terminal in _ELSEWHERE.get(text.lower(), ()):
+        if terminal in expected:
+            word = probe.table.spelling[terminal]
+            yield Repair(((terminal, word),), 1, 1, f"write `{word}`", word, needed=1)
+
+
+def _foreign(tokens: Tokens, expected: set[str], at: int) -> Iterator[Repair]:
+    """What is written otherwise elsewhere."""
+    kinds, texts = tokens.kinds[at : at + PAIR_MAX], tokens.texts
+    if kinds[0] == "COMMA" and "VBAR" in expected:
+        hint = "`|` stands between alternatives: `A | B`"
+        yield Repair((("VBAR", "|"),), 1, 4, hint, "|", needed=1)
+    if kinds[:2] == ["LSQB", "RSQB"] and at:
+        hint = f"a list is written `list<{_shown(texts[at - 1])}>`"
+        yield Repair((), 2, 4, hint, needed=0)
+    if kinds[1:3] == ["QUESTION", "COLON"] and "LABEL" in expected and texts[at].isidentifier():
+        hint = f"an optional field is written `{_shown(texts[at])}: type?`"
+        yield Repair((("LABEL", texts[at]), ("COLON", ":")), 3, 0, hint)
+    closer = {"LPAR": "RPAR", "LSQB": "RSQB"}.get(kinds[0])
+    if closer in kinds:
+        pair = kinds.index(closer)
+        hint = f"remove `{texts[at]}` and `{texts[at + pair]}`"
+        yield Repair((), 1, 19, hint, "", pair=pair)
+    if {"BY", "AMPERSAND"} <= expected:
+        hint = "a join says by which key: `on A & B by KEY`"
+        yield Repair((("BY", "by"), ("NAME", "")), 0, 25, hint)
+    if "LBRACE" in expected:
+        yield Repair((("LBRACE", "{"), ("RBRACE", "}")), 0, 26, "`{ }` is missing", "{ }")
 
 
 def _retyped(expected: set[str], kind: str, text: str) -> Iterator[Repair]:
@@ -97,7 +166,9 @@ def _retyped(expected: set[str], kind: str, text: str) -> Iterator[Repair]:
         if "NAME" in expected:
             yield Repair((("NAME", ""),), 1, 10, "a name begins with a letter")
     if kind == "STRING" and "NAME" in expected:
-        yield Repair((("NAME", ""),), 1, 10, "a name stands without quotes")
+        name = text[1:-1] if text[1:-1].isidentifier() and text.isascii() else ""
+        hint = "a name stands without quotes"
+        yield Repair((("NAME", name),), 1, 10, hint, name or None)
     if (kind == "NUMBER" or text.isidentifier()) and "STRING" in expected:
         quoted = f'"{text}"'
         hint = f"strings stand in quotes: `{_shown(quoted)}`"

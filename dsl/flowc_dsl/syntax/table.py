@@ -22,6 +22,8 @@ SPLICE: Final = (
 # Text that is no token at all becomes one of these, so that every fault is found by the parser.
 BAD_FIRST: Final = (
     ("BAD_ARROW", r"=>|--+>|-[ ]+>|[→⇒]"),  # what is written for `->` elsewhere
+    ("FOREIGN", r"#[^\n]*+|/\*(?s:.*?)(?:\*/|\Z)|;"),  # comments and ends of other languages
+    ("BAD_NUMBER", r"(?:\d{4}[/.]\d{1,2}[/.]\d{1,2}|\d{1,2}[/.]\d{1,2}[/.]\d{4})(?!\w)"),
     ("BAD_WORD", r"[A-Za-z_][A-Za-z0-9_]*+(?:[./-][A-Za-z0-9_]+)+"),
 )
 BAD_TOKENS: Final = (
