@@ -95,6 +95,26 @@ def test_long_lines_are_cut_around_the_mark():
     assert line[marks.index("^") : marks.rindex("^") + 1] == "NAME"
 
 
+def test_words_that_do_not_fit_beside_their_mark_go_below():
+    found = fault(60, 63, "w" * 30, related=[("a.flow", 2, 3, "v" * 35)])
+    assert rows(found, "x" * 70, width=80) == [
+        "x" * 70,
+        " " * 60 + "^^^",
+        " " * 50 + "w" * 30,
+        "  - " + "v" * 35,
+    ]
+    assert rows(fault(60, 63, "w" * 90), "x" * 70, width=80)[1:] == [" " * 60 + "^^^ " + "w" * 90]
+
+
+def test_prose_is_wrapped_for_a_terminal_alone():
+    found = fault(0, 1, notes=("one two " * 12,), witness=("Order", "Placed") * 6)
+    flat = full(found, {"a.flow": "x"}, width=60)
+    broken = full(found, {"a.flow": "x"}, width=60, wrap=True)
+    assert max(map(cells, flat.split("\n"))) > 60 >= max(map(cells, broken.split("\n")))
+    assert broken.split() == flat.split()
+    assert "\n             Placed" in broken.partition("= note")[0]  # under the first word
+
+
 def test_an_empty_file_has_a_place():
     shown = full(fault(0, 0), {"a.flow": ""})
     assert "--> a.flow:1:1" in shown

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from flowc_dsl.diagnostics.diagnostic import LABELS_MAX, Diagnostic, Label, Level
-from flowc_dsl.diagnostics.width import Look, excerpt
+from flowc_dsl.diagnostics.width import Look, cells, excerpt, wrapped
 from flowc_dsl.source import Source
 
 _COLORS = {
@@ -134,18 +134,32 @@ def _marked_line(
             yield f"{_paint(f'{mark.line:>{gutter}} |', _BLUE, look)} {shown}"
         first, length = cut.mark(mark.start, mark.end)
         sign = ("^" if mark.primary else "-") * length
-        text = f"{sign} {look.show(mark.text)}".rstrip()
         color = _COLORS[level] if mark.primary else _BLUE
-        bar = _paint("|", _BLUE, look)
-        yield f"{' ' * gutter} {bar} {' ' * first}{_paint(text, color, look)}"
+        begin = f"{' ' * gutter} {_paint('|', _BLUE, look)} "
+        text = look.show(mark.text)
+        spare = max(look.width, 40) - cells(text)
+        if spare > 0 and first + length + 1 > spare:  # the words go below, as far right as they can
+            yield f"{begin}{' ' * first}{_paint(sign, color, look)}"
+            yield f"{begin}{' ' * min(first, spare)}{_paint(text, color, look)}"
+        else:
+            text = f"{sign} {text}".rstrip()
+            yield f"{begin}{' ' * first}{_paint(text, color, look)}"
 
 
 def _footer(found: Diagnostic, gutter: int, look: Look) -> Iterator[str]:
-    sign = f"{' ' * gutter} {_paint('=', _BLUE, look)}"
     if len(found.witness) > 1:
-        yield f"{sign} {_paint('witness', _BOLD, look)}: {look.show(' -> '.join(found.witness))}"
+        yield from _prose("witness", " -> ".join(found.witness), gutter, look)
     for note in found.notes:
-        yield f"{sign} {_paint('note', _BOLD, look)}: {look.show(note)}"
+        yield from _prose("note", note, gutter, look)
     if found.help:
-        yield f"{sign} {_paint('help', _BOLD, look)}: {look.show(found.help)}"
-    yield f"{sign} {_paint('more', _BOLD, look)}: flowc explain {found.code}"
+        yield from _prose("help", found.help, gutter, look)
+    yield from _prose("more", f"flowc explain {found.code}", gutter, look)
+
+
+def _prose(title: str, text: str, gutter: int, look: Look) -> Iterator[str]:
+    sign = f"{' ' * gutter} {_paint('=', _BLUE, look)}"
+    shown = look.show(text)
+    indent = gutter + 3 + len(title) + 2
+    first, *rest = wrapped(shown, max(look.width, 40) - indent) if look.wrap else [shown]
+    yield f"{sign} {_paint(title, _BOLD, look)}: {first}"
+    yield from (f"{' ' * indent}{line}" for line in rest)

@@ -17,6 +17,7 @@ class Look:
     color: bool = False
     unicode: bool = True
     width: int = WIDTH_DEFAULT
+    wrap: bool = False  # prose too: a terminal would break it anywhere
 
     def show(self, text: str) -> str:
         """The text in one line, without anything that steers a terminal or hides order."""
@@ -90,6 +91,20 @@ def excerpt(line: str, focus: tuple[int, int], look: Look) -> Excerpt:
     left, right = (dots if low else ""), (dots if high < len(line) else "")
     text = left + "".join(shown[low:high]) + right
     return Excerpt(text, edges, edges[low] - len(left), cells(text))
+
+
+def wrapped(text: str, room: int) -> list[str]:
+    """The text in lines of at most `room` cells, broken at spaces; a longer word is a line."""
+    lines: list[str] = []
+    line, used = "", 0
+    for word in text.split(" "):
+        needed = cells(word)
+        if line and used + 1 + needed > room:
+            lines.append(line)
+            line, used = word, needed
+        else:
+            line, used = (f"{line} {word}", used + 1 + needed) if lines or line else (word, needed)
+    return [*lines, line]
 
 
 def _running(widths: Iterable[int]) -> Iterable[int]:

@@ -43,7 +43,7 @@ def look_for(stream: TextIO, color: ColorChoice = "auto") -> Look:
     if color != "auto":
         colored = color == "always"
     width = shutil.get_terminal_size().columns - 8 if terminal else WIDTH_DEFAULT
-    return Look(color=colored, unicode=_takes_unicode(stream), width=width)
+    return Look(color=colored, unicode=_takes_unicode(stream), width=width, wrap=terminal)
 
 
 def _takes_unicode(stream: TextIO) -> bool:
