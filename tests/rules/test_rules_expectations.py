@@ -266,6 +266,10 @@ CASES = {
         service B { on In -> Done  on Lapsed -> Ended? }
         service C { on Done }
     """,
+    "a deadline that its own event renews races nothing": """
+        exported event Silent key id { id: uuid }
+        service A { after 5s of In unless In -> Silent }
+    """,
     "an internal event without an emitter crosses nothing": """
         internal event Hidden key id { id: uuid }                 // FLW202
         context One { service A { on In | Hidden } }

@@ -135,8 +135,8 @@ def deadline_race(graph: FlowGraph) -> Iterator[Finding]:
         deadline = Use(service, handler, node, handler.triggers[0])
         for stop in handler.unless:
             event = graph.system.events.get(stop.name)
-            if event is None or stop.name in outputs:
-                continue
+            if event is None or stop.name in (*outputs, deadline.ref.name):
+                continue  # one that the next of its kind renews waits for silence
             others = [
                 use
                 for use in graph.emits.get(stop.name, ())
