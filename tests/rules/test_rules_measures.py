@@ -10,7 +10,7 @@ from flowc_dsl.graph import EventNode, FlowGraph, HandlerNode, build_graph
 from flowc_dsl.model import Retry
 from flowc_dsl.rules.delivery import backoffs_ms
 from flowc_dsl.rules.english import is_no_order, tells_past
-from flowc_dsl.rules.privacy import taint
+from flowc_dsl.rules.taint import taint
 from flowc_dsl.rules.traffic import longest_chain
 from support.programs import findings
 from support.systems import event, every, on, service, system

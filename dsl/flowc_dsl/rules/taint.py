@@ -41,10 +41,13 @@ def taint(graph: FlowGraph) -> Taint:
     `type` that holds it; and under another name into a field that says `@pii` itself.
     """
     events = graph.system.events.values()
+    personal = personal_types(graph.system)
+    if not any(is_personal(field, personal) for event in events for field in event.fields):
+        return Taint({})
     spreading = _Spreading(
         graph,
         {e.name: {f.name: f for f in e.fields} for e in events},
-        personal_types(graph.system),
+        personal,
         {},
         _siblings(graph),
     )
