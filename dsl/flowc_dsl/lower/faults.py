@@ -390,9 +390,10 @@ class UnknownOption(Record):
     def diagnostic(self) -> Diagnostic:
         hint, edits = _meant(self.candidate, self.span)
         known = ", ".join(f"`{option}`" for option in self.options)
+        clause = self.clause if " " in self.clause else f"`{self.clause}`"
         return error(
             "FLW031",
-            f"`{self.clause}` knows no `{self.word}`",
+            f"{clause} knows no `{self.word}`",
             self.span,
             f"one of {known}",
             help=hint or f"write one of {known}",

@@ -39,7 +39,8 @@ def lexical_faults(source: Source, tokens: Tokens) -> list[SyntaxFault]:
         elif kind in _BAD:
             faults.append(_BAD[kind](source, text, start))
         elif kind == "LABEL" and not _NAME.fullmatch(text):
-            faults.append(_bad_name(source, text, start))
+            bad = _bad_word if text.isascii() else _bad_name
+            faults.append(bad(source, text, start))
     return [*faults, *(_habit(source, mark, starts) for mark, starts in foreign.items())]
 
 
@@ -140,6 +141,8 @@ def _junk(source: Source, text: str, start: int) -> BadToken:
         hint = 'strings stand in `"`'
     elif text.startswith("/"):
         hint = "a comment begins with `//`"
+    elif text == "-":
+        hint = "an arrow is written `->`"
     shown = _short(text) if text.isprintable() else " ".join(f"U+{ord(c):04X}" for c in text[:4])
     plural = "s" if len(text) > 1 else ""
     return BadToken(span, f"unexpected character{plural} `{shown}`", hint)

@@ -42,6 +42,7 @@ class Recovery:
         self._tries += 1
         kind = self.tokens.kinds[at]
         quiet = at < self._quiet_until or kind in SPOILT or kind == "JUNK"
+        quiet = quiet or (kind == "LABEL" and not self.tokens.texts[at].isidentifier())
         self._quiet_until = at + QUIET
         if self._tries > limits.RECOVERIES_MAX:
             return self._give_up(stack, len(self.tokens.kinds) - 1)
@@ -57,8 +58,8 @@ class Recovery:
             self.faults.append(self._fault(stack, at, expected, repair))
         if repair is None:
             return self._panic(stack, at)
-        if repair.pair:
-            self.tokens.delete(at + repair.pair)
+        for offset in reversed(repair.others):
+            self.tokens.delete(at + offset)
         for _ in range(repair.drop):
             self.tokens.delete(at)
         for offset, (inserted, text) in enumerate(repair.insert):
@@ -85,8 +86,8 @@ class Recovery:
         shown = text if len(text) <= 40 else f"{text[:39]}…"
         hint = repair.hint if repair is not None else None
         edits = _edits(span, repair)
-        if edits and repair is not None and repair.pair:
-            edits += (Edit(self._span(at + repair.pair), ""),)
+        if edits and repair is not None:
+            edits += tuple(Edit(self._span(at + offset), "") for offset in repair.others)
         return Unexpected(span, shown, words, hint, edits)
 
     def _report_end(self, stack: Stack, at: int, expected: set[str], *, quiet: bool) -> None:

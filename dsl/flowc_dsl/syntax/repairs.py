@@ -13,7 +13,9 @@ LOOKAHEAD: Final = 8  # tokens that a repair is judged by
 NEEDED: Final = 2  # of them have to parse
 KEYWORDS_MAX: Final = 3  # where more keywords could stand, none is said to be missing
 
-PAIR_MAX: Final = 40  # tokens in which the other of two brackets is sought
+_OPENERS: Final = frozenset({"LBRACE", "LSQB", "LPAR", "LESSTHAN"})
+_CLOSERS: Final = frozenset({"RBRACE", "RSQB", "RPAR", "MORETHAN"})
+PAIR_MAX: Final = 200  # tokens in which the other of two brackets is sought
 
 _INSERTABLE: Final = (
     "RBRACE", "LBRACE", "RPAR", "RSQB", "MORETHAN", "COMMA", "COLON", "EQUAL", "_ARROW",
@@ -64,7 +66,7 @@ class Repair:
     hint: str
     text: str | None = None  # what an editor would write for it, where that is known
     needed: int = NEEDED  # tokens behind it that have to parse
-    pair: int = 0  # how far on a token is that goes with the one that is dropped
+    others: tuple[int, ...] = ()  # how far on tokens are that go with the one that is dropped
 
 
 def best_repair(
@@ -88,7 +90,7 @@ def _reach(probe: Probe, tokens: Tokens, states: list[int], repair: Repair, at: 
     first = at + repair.drop
     for index in range(first, min(first + LOOKAHEAD, len(tokens.kinds))):
         kind = tokens.kinds[index]
-        if repair.pair and index == at + repair.pair:
+        if index - at in repair.others:
             continue
         if kind != "JUNK" and not probe.feed(states, kind, tokens.texts[index]):
             return index - first
@@ -149,12 +151,46 @@ def _foreign(tokens: Tokens, expected: set[str], at: int) -> Iterator[Repair]:
     if closer in kinds:
         pair = kinds.index(closer)
         hint = f"remove `{texts[at]}` and `{texts[at + pair]}`"
-        yield Repair((), 1, 19, hint, "", pair=pair)
+        yield Repair((), 1, 19, hint, "", others=(pair,))
+    if kinds[0] == "COMMA" and ("LABEL" in expected or expected <= {"NAME", "RBRACE", "ERROR"}):
+        yield Repair((), 1, 18, "remove `,`", "", needed=1, others=_commas(kinds))
+    if kinds[0] == "LBRACE" and "NAME" in expected and at and tokens.kinds[at - 1] == "COLON":
+        hint = "write a `type NAME { … }` of its own, and its name here"
+        yield Repair((("NAME", ""),), _length(kinds), 5, hint)
+    if kinds[0] == "EQUAL" and "ANNOTATION" in expected:
+        hint = "a field has no default: make it optional (`?`), or set it in an `upcast`"
+        yield Repair((), 2, 5, hint, needed=1)
+    if kinds[0] == "STRING" and at and texts[at - 1] == "run":
+        yield Repair(
+            (("NAME", "exec"),), 0, 0, "say how: `run python`, `run exec`", "exec", needed=1
+        )
     if {"BY", "AMPERSAND"} <= expected:
         hint = "a join says by which key: `on A & B by KEY`"
         yield Repair((("BY", "by"), ("NAME", "")), 0, 25, hint)
     if "LBRACE" in expected:
         yield Repair((("LBRACE", "{"), ("RBRACE", "}")), 0, 26, "`{ }` is missing", "{ }")
+
+
+def _commas(kinds: list[str]) -> tuple[int, ...]:
+    """The other commas of a list that begins here, up to what closes it."""
+    depth, found = 0, []
+    for offset, kind in enumerate(kinds):
+        depth += (kind in _OPENERS) - (kind in _CLOSERS)
+        if depth < 0:
+            break
+        if kind == "COMMA" and depth == 0 and offset:
+            found.append(offset)
+    return tuple(found)
+
+
+def _length(kinds: list[str]) -> int:
+    """How many tokens there are up to what closes the first, or all."""
+    depth = 0
+    for offset, kind in enumerate(kinds):
+        depth += (kind in _OPENERS) - (kind in _CLOSERS)
+        if depth == 0:
+            return offset + 1
+    return len(kinds)
 
 
 def _retyped(expected: set[str], kind: str, text: str) -> Iterator[Repair]:
@@ -168,7 +204,7 @@ def _retyped(expected: set[str], kind: str, text: str) -> Iterator[Repair]:
     if kind == "STRING" and "NAME" in expected:
         name = text[1:-1] if text[1:-1].isidentifier() and text.isascii() else ""
         hint = "a name stands without quotes"
-        yield Repair((("NAME", name),), 1, 10, hint, name or None)
+        yield Repair((("NAME", name),), 1, 10, hint, name or None, 0 if name else NEEDED)
     if (kind == "NUMBER" or text.isidentifier()) and "STRING" in expected:
         quoted = f'"{text}"'
         hint = f"strings stand in quotes: `{_shown(quoted)}`"
