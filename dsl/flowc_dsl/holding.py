@@ -15,6 +15,7 @@ from typing import Final
 
 _NUMBER: Final = r"\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?"
 _MEASURED: Final = frozenset({"FLW303", "FLW306"})  # their messages say how much
+_LOADS: Final = frozenset({"FLW508"})  # their last number is the load; the others make it up
 _RINGS: Final = frozenset({"FLW301", "FLW305", "FLW306"})
 
 
@@ -87,9 +88,11 @@ def _is_less(entry: Entry, old: Entry) -> bool:
     """Fewer are concerned, or the same and by less."""
     if set(entry.subjects) < set(old.subjects):
         return True
+    now, before = (re.findall(_NUMBER, text.message) for text in (entry, old))
+    if entry.code in _LOADS and entry.subjects == old.subjects and now and before:
+        return _value(now[-1]) <= _value(before[-1])
     if entry.code not in _MEASURED:
         return False
-    now, before = (re.findall(_NUMBER, text.message) for text in (entry, old))
     words = (re.sub(_NUMBER, "0", text.message) for text in (entry, old))
     return len(set(words)) == 1 and all(
         _value(a) <= _value(b) for a, b in zip(now, before, strict=True)

@@ -245,6 +245,7 @@ RING = """
         ("emitters", "service C { on In -> A }", ""),  # three emitters become two
         ("readers", "service C { on A }", ""),  # over a limit, and still over it
         ("depth", "service C { on B }", ""),
+        ("load", "replicas 1", "replicas 2"),
         ("ring", "B, C?", "B"),  # the next shortest way round was not the witness
     ],
 )
@@ -266,6 +267,9 @@ def test_what_has_become_less_is_not_new(here, was, old, new):
             service One {{ on In -> A }}  service Two {{ on A -> B }}
             {old}
             rules {{ limit depth 1 }}""",
+        "load": """system Shop
+            external event A key id rate 200/s { id: uuid }
+            service One { run mock  replicas 1  on A takes constant(20ms) }""",
         "ring": RING,
     }[was]
     (here / "shop.flow").write_text(text)
