@@ -99,6 +99,13 @@ def test_one_mistake_is_one_fault_with_a_hint(text, code, at, hint):
     assert hint is None or found[0][3] == hint
 
 
+def test_a_system_without_a_name_is_not_called_by_the_next_word():
+    text = "system\nexternal event A key k { k: uuid }\nservice X { on A }\n"
+    (found,) = compile_program({"m": text}, "m").diagnostics
+    assert (found.code, found.message) == ("FLW001", "expected a name, found `external`")
+    assert found.help == "name the system: `system NAME`"
+
+
 def test_a_habit_is_one_fault_however_often_it_shows():
     text = "# one\n# two\nevent C { a: int; b: int; }\n"
     found = compile_program({"m": HEAD + text}, "m").diagnostics

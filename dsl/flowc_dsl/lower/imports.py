@@ -20,13 +20,18 @@ from flowc_dsl.source import Source, Span
 from flowc_dsl.syntax import parse
 from flowc_dsl.syntax import tree as t
 from flowc_dsl.syntax.build import unquoted
-from flowc_dsl.syntax.faults import Fault, NotUtf8, TooLarge
+from flowc_dsl.syntax.faults import Fault, NotUtf8, TooLarge, Unexpected
 
 _IMPORT: Final = re.compile(
     r'//[^\n]*+|(?<!\w)import\b(?:[ \t\r\n]|//[^\n]*+)*+("(?:[^"\\\n]|\\[^\n])*")'
     r'|"(?:[^"\\\n]|\\[^\n])*"'
 )
 _DRIVE: Final = re.compile(r"[A-Za-z]:")
+
+# What a system can't be called: the word begins what follows a `system` that has no name.
+BEGINNINGS: Final = frozenset(
+    {"external", "exported", "internal", "event", "command", "service", "context", "import"}
+)
 
 
 def imports_of(text: str) -> tuple[str, ...]:
@@ -155,6 +160,10 @@ def _name_system(work: Work) -> None:
         for again in found[1:]:
             work.report(Repeated(tree.span(again), "`system`", "this file", tree.span(found[0])))
         if path == work.main:
+            if found and found[0].name.text in BEGINNINGS:
+                place = tree.span(found[0].name)
+                hint = "name the system: `system NAME`"
+                work.report(Unexpected(place, found[0].name.text, ("a name",), hint))
             if found:
                 work.system = ref(tree, found[0].name)
             elif not work.broken:

@@ -73,7 +73,7 @@ def _context(work: Work, tree: t.Tree, item: t.Context) -> None:
         work.contexts[name] = Context(name, span, owner, tree.doc(item))
         return
     if owner is not None and first.owner is not None and owner != first.owner:
-        message = f"context `{name}` has two owners: {first.owner!r} and {owner!r}"
+        message = f"context `{name}` has two owners: '{first.owner}' and '{owner}'"
         assert item.owner is not None
         work.report(Conflict(tree.span(item.owner), message, "keep one of them", first.span))
     doc = first.doc or tree.doc(item)
