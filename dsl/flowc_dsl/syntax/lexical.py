@@ -97,7 +97,9 @@ def _bad_name(source: Source, text: str, start: int) -> BadToken:
 def _bad_word(source: Source, text: str, start: int) -> BadToken:
     shown = _short(text)
     parts = re.split(r"[./-]", text)
-    if text[0].isupper():
+    if "." in text:
+        name = parts[-1]  # names are flat: nothing is in front of one
+    elif text[0].isupper():
         name = "".join(part[:1].upper() + part[1:] for part in parts)
     else:
         name = "_".join(parts)

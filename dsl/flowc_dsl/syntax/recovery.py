@@ -15,7 +15,8 @@ from flowc_dsl.source import Source, Span
 from flowc_dsl.syntax.expected import in_words
 from flowc_dsl.syntax.faults import SyntaxFault, Unclosed, Unexpected, Unmatched
 from flowc_dsl.syntax.probe import SPOILT, Probe, Stack
-from flowc_dsl.syntax.repairs import Repair, best_repair
+from flowc_dsl.syntax.repair import Repair
+from flowc_dsl.syntax.repairs import best_repair
 from flowc_dsl.syntax.table import END, Table
 from flowc_dsl.syntax.tokens import Tokens
 
