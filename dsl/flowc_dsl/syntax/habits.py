@@ -135,7 +135,7 @@ def _spaced_units(expected: set[str], texts: list[str]) -> Iterator[Repair]:
 
 def _commas(kinds: list[str]) -> tuple[int, ...]:
     """The other commas of a list that begins here, up to what closes it."""
-    depth, found = 0, []
+    depth, found = 0, list[int]()
     for offset, kind in enumerate(kinds):
         depth += (kind in _OPENERS) - (kind in _CLOSERS)
         if depth < 0:
