@@ -126,11 +126,11 @@ def test_a_habit_is_one_fault_however_often_it_shows():
 
 
 def test_what_is_written_as_elsewhere_can_be_mended_in_rounds():
-    text = "System S\nExternal Event A Key k { k: uuid }\nService X { On A }\n"
+    text = "System S\nExternal Event A Key k retain 30 days { k: uuid }\nService X { On A }\n"
     for _ in range(9):
         found = compile_program({"m": text}, "m").diagnostics
         text = apply_edits(found, {"m": text}, frozenset({"unsafe"})).texts.get("m", text)
-    assert text == "system S\nexternal event A key k { k: uuid }\nservice X { on A }\n"
+    assert text == "system S\nexternal event A key k retain 30d { k: uuid }\nservice X { on A }\n"
 
 
 def test_comments_that_never_end_and_a_file_of_ends_are_read_in_no_time():

@@ -126,11 +126,11 @@ def _spaced_units(expected: set[str], texts: list[str]) -> Iterator[Repair]:
     unit = _LONG_UNITS.get(words[0].lower()) if words else None
     if unit and "DURATION" in expected:
         written = f"{number}{unit}"
-        yield Repair((("DURATION", written),), 2, 0, f"write `{written}`", needed=1)
+        yield Repair((("DURATION", written),), 2, 0, f"write `{written}`", written, needed=1)
     unit = _LONG_UNITS.get(words[1].lower()) if len(words) > 1 else None
     if unit and words[0] == "per" and "FREQUENCY" in expected and unit != "ms":
         written = f"{number}/{unit}"
-        yield Repair((("FREQUENCY", written),), 3, 0, f"write `{written}`", needed=1)
+        yield Repair((("FREQUENCY", written),), 3, 0, f"write `{written}`", written, needed=1)
 
 
 def _commas(kinds: list[str]) -> tuple[int, ...]:

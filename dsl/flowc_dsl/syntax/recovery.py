@@ -86,7 +86,8 @@ class Recovery:
         words = in_words(expected, self.probe.table)
         shown = text if len(text) <= 40 else f"{text[:39]}…"
         hint = repair.hint if repair is not None else None
-        edits = _edits(span, repair)
+        last = at + max(repair.drop - 1, 0) if repair is not None else at
+        edits = _edits(Span(span.path, span.start, self.tokens.ends[last]), repair)
         if edits and repair is not None:
             edits += tuple(Edit(self._span(at + offset), "") for offset in repair.others)
         return Unexpected(span, shown, words, hint, edits)

@@ -72,8 +72,9 @@ def command(
 
     The findings go into flow-baseline.json beside the root (the folder with flow.toml, else that of
     the main file), one by one. Commit it. A baseline that is there already only shrinks: what no
-    longer occurs goes, and nothing is added without --grow. Faults of text, names and exemptions
-    can't be in it.
+    longer occurs goes, and nothing is added without --grow. What has moved to another file, or has
+    become less, is not new. Where a merge left a conflict in the file, both sides are joined first.
+    Faults of text, names and exemptions can't be in it.
 
     Exit codes: 0 written (or, with --against, not grown), 1 there are findings that are not in it,
     2 usage or unreadable input, 3 a failure of flowc.
