@@ -68,10 +68,10 @@ def _stage(
         offers[likeness(entry)].append(entry)
     for number, entry in enumerate(now):
         found = offers.get(likeness(entry), []) if not done[number] else []
-        for old in found:
-            if fits(entry, old):
+        for index in reversed(range(len(found))):  # the last is the cheapest to take
+            if fits(entry, found[index]):
                 done[number] = True
-                found.remove(old)
+                del found[index]
                 break
     return sorted(entry for rest in offers.values() for entry in rest)
 
