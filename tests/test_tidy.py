@@ -401,6 +401,7 @@ UNITS: Final = frozenset(
         "NAMES",
         "PERCENT",
         "DUTY",
+        "CHECKS",
     }
 )
 

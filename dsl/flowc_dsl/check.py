@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import date
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from flowc_dsl.diagnostics.diagnostic import Diagnostic, Level
 from flowc_dsl.diagnostics.order import in_order
@@ -16,6 +16,9 @@ from flowc_dsl.rules.hygiene import apply_exemptions, empty_laws, not_judged
 from flowc_dsl.rules.registry import checked_rules
 from flowc_dsl.source import Source
 from flowc_dsl.thresholds import DEFAULTS, Thresholds
+
+if TYPE_CHECKING:
+    from flowc_dsl.drift.observed import Observed
 
 # Faults that leave out a declaration: broken text, a second declaration, a file that is not there.
 INCOMPLETE: Final = frozenset(
@@ -74,19 +77,20 @@ def check_system(
     before: Iterable[Diagnostic] = (),
     sources: Mapping[str, Source] | None = None,
     thresholds: Thresholds = DEFAULTS,
+    observed: Observed | None = None,
 ) -> Report:
     """Judges a system by all rules.
 
     `before` are the diagnostics of the text and the names. Where a part of the text is not in the
     model (`INCOMPLETE`), the rules are not run: what is missing from the model would be taken for
     missing from the system. `today` decides which exemptions have expired, `thresholds` where
-    matters of taste begin.
+    matters of taste begin. `observed` is what a log has seen of the system, if one was read.
     """
     found = list(before)
     graph = build_graph(system, thresholds) if system is not None else None
     judged = graph is not None and not any(d.code in INCOMPLETE for d in found)
     if graph is not None and judged:
-        found += with_fixes(judge(graph, today), graph.system, sources or {})
+        found += with_fixes(judge(graph, today, observed), graph.system, sources or {})
     return Report(
         diagnostics=in_order(found),
         summary=_summary(graph, found),
@@ -96,12 +100,16 @@ def check_system(
     )
 
 
-def judge(graph: FlowGraph, today: date) -> list[Diagnostic]:
+def judge(graph: FlowGraph, today: date, observed: Observed | None = None) -> list[Diagnostic]:
     """The findings of the rules after exemptions, in no particular order."""
     findings = [found for checked in checked_rules() for found in checked.run(graph)]
+    if observed is not None:
+        from flowc_dsl.drift.findings import judge_log  # noqa: PLC0415  # lazy: few checks ask it
+
+        findings += judge_log(graph, observed)
     system = graph.system
     return [
-        *apply_exemptions(system, findings, today),
+        *apply_exemptions(system, findings, today, with_log=observed is not None),
         *empty_laws(system),
         *not_judged(system),
     ]

@@ -74,6 +74,7 @@ QUERY_AS_OF_MS: Final = 10_000  # a query waits for the log to catch up at most 
 QUERIES_AT_ONCE: Final = 2
 QUERIES_WAITING_MAX: Final = 32
 QUERY_SQL_CHARS_MAX: Final = 256 * KIB
+DRIFT_CHECKS_MAX: Final = 50  # of the fields of one event, in one pass over its table
 QUERY_RESULT_BYTES_MAX: Final = 256 * MIB
 HISTORY_ROWS_MAX: Final = 65_536
 

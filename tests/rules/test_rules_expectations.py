@@ -217,7 +217,7 @@ CASES = {
     """,
     "an exemption of a code that comes later is no finding": """
         service A { on In }
-        rules { allow FLW804 on A because "drained by hand" }
+        rules { allow FLW110 on A because "drained by hand" }
     """,
     "a law with a name that is nothing is not judged, nor a limit of nothing": """
         service A { on In }

@@ -45,6 +45,11 @@ class Idle(Record):
 @rule("FLW904", "idle-expect", Level.WARNING, "an expect is never triggered, or can't be kept")
 def idle_expect(graph: FlowGraph) -> Iterator[Finding]:
     """An event that someone reads and nobody emits is FLW202, and only that."""
+    return find_idle(graph)
+
+
+def find_idle(graph: FlowGraph) -> Iterator[Idle]:
+    """The expectations that nothing can trigger, or that can't be kept."""
     if not graph.system.expects:
         return
     reached = graph.reached_from(node for node in graph.successors if is_root(graph, node))

@@ -119,15 +119,19 @@ class IdleLimit(Record):
 
 
 def apply_exemptions(
-    system: System, findings: Iterable[Diagnostic], today: date
+    system: System, findings: Iterable[Diagnostic], today: date, *, with_log: bool = False
 ) -> list[Diagnostic]:
-    """The findings that stay, and what is to be said about the exemptions themselves."""
+    """The findings that stay, and what is to be said about the exemptions themselves.
+
+    `with_log`: a log was read, so an exemption of what only a log can tell may be useless too.
+    """
     kept = list(findings)
-    rules = {checked.rule.code for checked in checked_rules()}
+    from_log = {rule.code for rule in declared_rules().values() if rule.needs == "log"}
+    rules = {checked.rule.code for checked in checked_rules()} | from_log
     for exemption in system.exemptions:
         code, subject = exemption.code.name, exemption.subject.name
-        if code in PLANNED:
-            continue  # named by `not_judged`
+        if code in PLANNED or (code in from_log and not with_log):
+            continue  # named by `not_judged`, or not judged this time
         if code not in rules or is_fixed(code):
             kept.append(_unusable(exemption))
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Literal, Protocol
 
 from flowc_dsl.diagnostics.diagnostic import LABELS_MAX, Diagnostic, Label, Level
 from flowc_dsl.graph import FlowGraph
@@ -34,11 +34,17 @@ class Finding(Protocol):
 Check = Callable[[FlowGraph], Iterator[Finding]]
 
 
+Needs = Literal["text", "log"]
+
+
 class Rule(Record):
+    """`needs`: what it judges by; a rule that needs a log is not judged where none is read."""
+
     code: str
     name: str
     level: Level
     summary: str
+    needs: Needs = "text"
 
     def diagnostic(self, finding: Finding) -> Diagnostic:
         report = finding.report()
@@ -69,10 +75,10 @@ _CHECKED: dict[str, CheckedRule] = {}
 _DECLARED: dict[str, Rule] = {}
 
 
-def declare(code: str, name: str, level: Level, summary: str) -> Rule:
+def declare(code: str, name: str, level: Level, summary: str, *, needs: Needs = "text") -> Rule:
     """A rule that is judged elsewhere than over the graph."""
     assert code not in _DECLARED, f"{code} is declared twice"
-    _DECLARED[code] = Rule(code, name, level, summary)
+    _DECLARED[code] = Rule(code, name, level, summary, needs)
     return _DECLARED[code]
 
 
@@ -130,6 +136,21 @@ NOT_JUDGED = declare(
 BASELINE_GREW = declare(
     "FLW903", "baseline-grew", Level.ERROR, "a baseline holds what an earlier one did not hold"
 )
+UNDECLARED_EDGE = declare(
+    "FLW801", "undeclared-edge", Level.WARNING, "the log has an edge that is not declared",
+    needs="log",
+)  # fmt: skip
+UNSEEN_EDGE = declare(
+    "FLW802", "unseen-edge", Level.INFO, "a declared edge was never seen", needs="log"
+)
+STORED_MISFIT = declare(
+    "FLW803", "stored-misfit", Level.ERROR, "stored values are not of the declared type",
+    needs="log",
+)  # fmt: skip
+BROKEN_LIVE = declare(
+    "FLW804", "broken-live", Level.ERROR, "a `within` or an `expect` did not hold in a real run",
+    needs="log",
+)  # fmt: skip
 INTERNAL_FAILURE = declare(
     "FLW999", "internal-failure", Level.ERROR, "the checker failed; the fault is not in your text"
 )
@@ -144,8 +165,4 @@ PLANNED: dict[str, str] = {
     "FLW403": "version bump without upcast chain",
     "FLW407": "stored event not decodable",
     "FLW408": "lossy upcast",
-    "FLW801": "undeclared edge seen",
-    "FLW802": "declared edge never seen",
-    "FLW803": "payload violates its schema",
-    "FLW804": "within or expect broken live",
 }

@@ -54,7 +54,14 @@ def asked_log(file: str) -> Iterator[tuple[str, LiveLog | FileLog]]:
 
     What goes wrong, also in the `with`, ends the process with a message."""
     state = state_of(file)
+    with asked_state(state, file) as log:
+        yield state.system, log
 
+
+@contextmanager
+def asked_state(state: StateDir, file: str) -> Iterator[LiveLog | FileLog]:
+    """The log of a state; `file` is the main file, for messages. What goes wrong, also in the
+    `with`, ends the process with a message."""
     import duckdb
 
     from flowc_engine.journal.reader import JournalRotError
@@ -66,7 +73,7 @@ def asked_log(file: str) -> Iterator[tuple[str, LiveLog | FileLog]]:
 
     try:
         with open_log(state, _note, _catching_up()) as log:
-            yield state.system, log
+            yield log
     except BrokenPipeError:
         raise  # whoever reads our output has seen enough: click ends quietly
     except NoLogError as error:

@@ -19,6 +19,7 @@ from flowc_engine.cli.reporting import FORMATS, Checked, Format, write_report
 
 if TYPE_CHECKING:
     from flowc_engine.cli.fixing import Fixes
+    from flowc_engine.cli.watching import Watcher
 
 
 def day_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -56,6 +57,7 @@ def day_option(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Leave out the findings in FILE, not in flow-baseline.json beside the root.",
 )
 @click.option("--no-baseline", is_flag=True, help="Report what a baseline holds, too.")
+@click.option("--log", "with_log", is_flag=True, help="Judge by what the event logs say, too.")
 @click.option("--fix", is_flag=True, help="Mend what can be mended safely, then report the rest.")
 @click.option("--unsafe-fixes", is_flag=True, help="With --fix: also edits that are guesses.")
 @click.option("--diff", is_flag=True, help="With --fix: write nothing, show what would change.")
@@ -69,6 +71,7 @@ def command(
     ignore: tuple[str, ...],
     baseline: Path | None,
     no_baseline: bool,
+    with_log: bool,
     fix: bool,
     unsafe_fixes: bool,
     diff: bool,
@@ -84,6 +87,7 @@ def command(
       flowc check shop.flow --output-format json
       flowc check --select FLW1,FLW2 --ignore FLW203
       flowc check --fix --diff
+      flowc check shop.flow --log
       flowc check --output-format sarif > flowc.sarif
 
     A path is a main file (one with `system NAME`), a folder that is searched for main files, or `-`
@@ -92,13 +96,17 @@ def command(
     Levels of codes are set in flow.toml: under [levels], FLW201 = "error", "warning", "info" or
     "off". Findings that a baseline holds are counted and not reported; see `flowc baseline --help`.
 
+    --log reads the event log of each system that has run, and adds FLW801 to 804 and 904: what ran
+    and is not declared, what is declared and never ran, and what did not hold. `flowc drift` shows
+    the edges.
+
     Exit codes: 0 clean, 1 errors or warnings (or, with --diff, something to fix), 2 usage or
     unreadable input, 3 a failure of flowc.
     """
     _agree(paths, baseline, no_baseline=no_baseline, fix=fix, more=unsafe_fixes or diff)
     as_of = day.date() if day else today()
     wish = Wish.of(select, ignore, baseline, use_baseline=not no_baseline)
-    programs = check_all(paths or (".",), as_of)
+    programs = check_all(paths or (".",), as_of, _watcher(with_log=with_log))
     if fix:
         from flowc_engine.cli.fixing import find_fixes, write_fixes
 
@@ -108,7 +116,7 @@ def command(
         write_fixes(fixes)
         _tell(fixes, "fixed")
         if fixes.changed:
-            programs = check_all(paths or (".",), as_of)
+            programs = check_all(paths or (".",), as_of, _watcher(with_log=with_log))
     checked = Checked.of(narrow_all(programs, wish))
     write_report(checked, output_format, color, infos=infos)
     sys.exit(checked.exit_code)
@@ -126,8 +134,19 @@ def _agree(
         fail("--fix needs files; standard input can't be fixed")
 
 
-def check_all(paths: tuple[str, ...], as_of: date) -> list[CheckedProgram]:
-    """Every system at the paths, once; a folder is searched for main files."""
+def _watcher(*, with_log: bool) -> Watcher | None:
+    if not with_log:
+        return None
+    from flowc_engine.cli.watching import Watcher
+
+    return Watcher()
+
+
+def check_all(
+    paths: tuple[str, ...], as_of: date, watcher: Watcher | None = None
+) -> list[CheckedProgram]:
+    """Every system at the paths, once; a folder is searched for main files. With a `watcher`,
+    their logs are asked, too."""
     checked: dict[str, CheckedProgram] = {}
     for path in paths:
         if path == "-":
@@ -135,9 +154,11 @@ def check_all(paths: tuple[str, ...], as_of: date) -> list[CheckedProgram]:
             checked.setdefault("-", check_stdin(data, as_of))
         elif Path(path).is_dir():
             for main in _main_files(Path(path)):
-                checked.setdefault(os.path.realpath(main), check_path(main, as_of))
+                checked.setdefault(os.path.realpath(main), check_path(main, as_of, watcher))
         else:
-            checked.setdefault(os.path.realpath(path), check_path(Path(path), as_of))
+            checked.setdefault(os.path.realpath(path), check_path(Path(path), as_of, watcher))
+    if watcher is not None:
+        watcher.tell()
     return list(checked.values())
 
 

@@ -19,8 +19,12 @@ from flowc_engine.cli.common import ExitCode, place_of, shown_path
 
 if TYPE_CHECKING:
     from flowc_dsl.compile import Compilation
+    from flowc_dsl.drift.observed import Observed
+    from flowc_dsl.model import System
     from flowc_dsl.plan import Plan
     from flowc_engine.loader import LoadedProgram
+
+    Observe = Callable[[Path, System], Observed | None]
 
 STDIN = "<stdin>"
 
@@ -54,11 +58,11 @@ class CheckedProgram:
         return replace(self, report=report, exit_code=_exit_code(report), at_root=at_root)
 
 
-def check_path(path: Path, today: date) -> CheckedProgram:
-    """Checks the program whose main file is `path`."""
+def check_path(path: Path, today: date, observe: Observe | None = None) -> CheckedProgram:
+    """Checks the program whose main file is `path`; with `observe`, also by what its log says."""
     from flowc_engine.loader import load
 
-    return _check(shown_path(path), lambda: load(path), today)
+    return _check(shown_path(path), lambda: load(path), today, observe)
 
 
 def check_stdin(text: bytes, today: date) -> CheckedProgram:
@@ -68,12 +72,19 @@ def check_stdin(text: bytes, today: date) -> CheckedProgram:
     return _check(STDIN, lambda: load_text(text, Path(STDIN)), today)
 
 
-def _check(shown: str, load: Callable[[], LoadedProgram], today: date) -> CheckedProgram:
+def _check(
+    shown: str,
+    load: Callable[[], LoadedProgram],
+    today: date,
+    observe: Observe | None = None,
+) -> CheckedProgram:
     try:
         program = load()
     except OSError as error:
         return _unreadable(shown, error)
-    checked = check_texts(program.files, program.main, today, shown, _thresholds(program.root))
+    look = (lambda system: observe(program.root, system)) if observe else None
+    limits = _thresholds(program.root)
+    checked = check_texts(program.files, program.main, today, shown, limits, look)
     seen = _seen_from_here(program.root)
     report = _rebased(checked.report, seen)
     return replace(checked, program=program, report=report, at_root=checked.report)
@@ -85,18 +96,22 @@ def check_texts(
     today: date,
     shown: str,
     thresholds: Thresholds = DEFAULTS,
+    look: Callable[[System], Observed | None] | None = None,
 ) -> CheckedProgram:
-    """Checks a program that is in memory; paths stay as they are."""
+    """Checks a program that is in memory; paths stay as they are. `look` asks its log."""
     from flowc_dsl.compile import compile_program
 
     try:
         compilation = compile_program(files, main)
+        system = compilation.system
+        observed = look(system) if look is not None and system is not None else None
         report = check_system(
-            compilation.system,
+            system,
             today,
             before=compilation.diagnostics,
             sources=compilation.sources,
             thresholds=thresholds,
+            observed=observed,
         )
     except Exception as error:  # noqa: BLE001  # a fault of ours is a diagnostic too
         return _failed(shown, main, error)

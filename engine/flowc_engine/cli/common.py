@@ -83,6 +83,20 @@ def shown_path(path: Path) -> str:
     return str(path) if relative.startswith("../../") else Path(relative).as_posix()
 
 
+def load_understood(file: Path) -> CheckedProgram:
+    """The program of FILE, whose text and names have no errors; what the rules find does not
+    matter. What is wrong ends the process, as in `load_checked`."""
+    from flowc_engine.cli.checking import check_path
+
+    checked = check_path(file, today())
+    compilation = checked.compilation
+    errors = compilation is None or any(d.level == "error" for d in compilation.diagnostics)
+    if errors or compilation is None or compilation.system is None:
+        load_checked(file)
+        fail(f"{shown_path(file)} names no system")
+    return checked
+
+
 def load_checked(path: str | Path) -> CheckedProgram:
     """The program of a main file, for commands that need one without errors.
 

@@ -1,0 +1,61 @@
+"""Asking logs what they have seen, for `flowc drift` and `flowc check --log`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from flowc_engine.cli.asking import asked_state
+from flowc_engine.cli.common import fail, look_for
+
+if TYPE_CHECKING:
+    from flowc_dsl.drift.observed import Observed
+    from flowc_dsl.model import System
+    from flowc_engine.log.query import Log
+
+
+def watched(log: Log, system: System, begin: int = 0) -> Observed:
+    """What the log has seen; on a terminal, a line says what is looked at."""
+    from flowc_engine.log.observe import observe
+
+    shown = sys.stderr.isatty()
+
+    def progress(what: str) -> None:
+        if shown:
+            click.echo(f"\r\x1b[Klooking at {look_for(sys.stderr).show(what)}", nl=False, err=True)
+
+    try:
+        return observe(log, system, begin=begin, progress=progress)
+    finally:
+        if shown:
+            click.echo("\r\x1b[K", nl=False, err=True)
+
+
+class Watcher:
+    """Asks the log of each system that has one; who has none is told at the end."""
+
+    def __init__(self) -> None:
+        self._looked: set[str] = set()
+        self._without: list[str] = []
+
+    def __call__(self, root: Path, system: System) -> Observed | None:
+        from flowc_engine.journal.segments import list_segments
+        from flowc_engine.state import StateDir
+
+        state = StateDir(root, system.name)
+        if not (state.journal.is_dir() and list_segments(state.journal)):
+            self._without.append(system.name)
+            return None
+        self._looked.add(system.name)
+        with asked_state(state, system.span.path) as log:
+            return watched(log, system)
+
+    def tell(self) -> None:
+        """Say who has no log; if nobody has one, that ends the process with 2."""
+        if self._without and not self._looked:
+            fail(f"{self._without[0]} has not run yet, so there is no log: start `flowc run`")
+        for name in self._without:
+            click.echo(f"note: {name} has no log yet", err=True)
