@@ -27,7 +27,8 @@ from flowc_engine.log.store import LogStore
 from flowc_engine.schema import WireSchemas
 from flowc_engine.state import StateDir
 
-_LAST_WORD_S = 0.5  # for the broker to say how far it got, when we are to stop
+_LAST_WORD_S = 5.0  # for the broker to say how far it got, when we are to stop: it outlives us
+_LISTEN_MS = 100
 
 
 class BrokerRefusedError(Exception):
@@ -231,7 +232,7 @@ class LogProcess:
         deadline = time.monotonic() + _LAST_WORD_S
         end: int | None = None
         while time.monotonic() < deadline:
-            got = self._client.receive(int(_LAST_WORD_S * 100))
+            got = self._client.receive(_LISTEN_MS)
             match got and got[0]:
                 case wire.Durable() as durable:
                     self._durable = durable
