@@ -27,6 +27,7 @@ from flowc_engine.bus import wire
 from flowc_engine.bus.client import Client
 from flowc_engine.schema import wire_schema
 from flowc_engine.state import StateDir, broker_endpoint, query_endpoint
+from flowc_engine.supervisor.compat import adopt_plan
 
 T = TypeVar("T")
 LIMIT_S = 20
@@ -124,7 +125,7 @@ def measure(events: int, rows: int, *, log: bool) -> dict[str, object]:
     with tempfile.TemporaryDirectory(prefix="flowc-bench-") as folder:
         state = StateDir(Path(folder), "Bus")
         state.create()
-        state.plan_file.write_text(plan().to_json())
+        adopt_plan(state, plan())
         sockets = state.make_sockets()
         endpoint = broker_endpoint(sockets)
         common = ("--state", str(state.path), "--plan", str(state.plan_file))

@@ -11,7 +11,9 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any, Literal
 
-PLAN_FORMAT = 1
+PLAN_FORMAT = 2
+FORMATS_READ = (1, 2)
+"""A plan of format 1 says nothing of upcasts."""
 SCALARS = (
     "string", "bool", "int", "float", "decimal", "uuid", "timestamp", "date", "duration", "bytes",
 )  # fmt: skip
@@ -31,6 +33,16 @@ class TypePlan:
     scale: int = 0
     args: tuple[TypePlan, ...] = ()
 
+    @property
+    def text(self) -> str:
+        """The type as the declaration writes it."""
+        text = self.name or self.kind
+        if self.kind == "decimal":
+            text = f"decimal({self.precision},{self.scale})"
+        elif self.args:
+            text = f"{self.kind}<{', '.join(arg.text for arg in self.args)}>"
+        return f"{text}?" if self.optional else text
+
 
 @dataclass(frozen=True, slots=True)
 class FieldPlan:
@@ -38,6 +50,18 @@ class FieldPlan:
     type: TypePlan
     pii: bool = False
     doc: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UpcastPlan:
+    """How events of version `from_version` become those of the next.
+
+    `sets` are fields with the constant that they get, as JSON; `renames` are old and new names.
+    """
+
+    from_version: int
+    sets: tuple[tuple[str, str], ...] = ()
+    renames: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +75,7 @@ class EventPlan:
     exported: bool = False
     retain_ms: int | None = None
     doc: str = ""
+    upcasts: tuple[UpcastPlan, ...] = ()  # by version
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +188,16 @@ def _fields(values: list[dict[str, Any]]) -> tuple[FieldPlan, ...]:
     return tuple(FieldPlan(**{**v, "type": _type(v["type"])}) for v in values)
 
 
+def _event(value: dict[str, Any]) -> EventPlan:
+    upcasts = tuple(_upcast(upcast) for upcast in value.get("upcasts", ()))
+    return EventPlan(**{**value, "fields": _fields(value["fields"]), "upcasts": upcasts})
+
+
+def _upcast(value: dict[str, Any]) -> UpcastPlan:
+    sets, renames = (tuple((a, b) for a, b in value[name]) for name in ("sets", "renames"))
+    return UpcastPlan(value["from_version"], sets, renames)
+
+
 def _handler(value: dict[str, Any]) -> HandlerPlan:
     outputs = tuple(tuple(OutputPlan(**o) for o in group) for group in value["outputs"])
     retry = RetryPlan(**value["retry"])
@@ -175,11 +210,11 @@ def _service(value: dict[str, Any]) -> ServicePlan:
 
 
 def _plan(value: dict[str, Any]) -> Plan:
-    if value["format"] != PLAN_FORMAT:
+    if value["format"] not in FORMATS_READ:
         raise ValueError(f"plan format {value['format']}, this flowc reads {PLAN_FORMAT}")
     return Plan(
         system=value["system"],
-        events=tuple(EventPlan(**{**e, "fields": _fields(e["fields"])}) for e in value["events"]),
+        events=tuple(_event(e) for e in value["events"]),
         services=tuple(_service(s) for s in value["services"]),
         structs={name: _fields(f) for name, f in value["structs"].items()},
         enums={name: tuple(members) for name, members in value["enums"].items()},

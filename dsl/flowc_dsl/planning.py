@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from flowc_dsl import limits
 from flowc_dsl.diagnostics.diagnostic import Diagnostic, Label, Level
-from flowc_dsl.model import Event, Field, Handler, Service, System, TypeRef
+from flowc_dsl.model import Event, Field, Handler, Service, System, TypeRef, Upcast
 from flowc_dsl.plan import (
     EventPlan,
     FieldPlan,
@@ -17,6 +18,7 @@ from flowc_dsl.plan import (
     RetryPlan,
     ServicePlan,
     TypePlan,
+    UpcastPlan,
 )
 from flowc_dsl.source import Span
 
@@ -48,7 +50,14 @@ def _event(system: System, event: Event) -> EventPlan:
         exported=event.exported,
         retain_ms=event.retain_ms,
         doc=event.doc,
+        upcasts=tuple(_upcast(upcast) for upcast in event.upcasts),
     )
+
+
+def _upcast(upcast: Upcast) -> UpcastPlan:
+    sets = ((target.name, json.dumps(value)) for target, value in upcast.sets)
+    renames = ((old.name, new.name) for old, new in upcast.renames)
+    return UpcastPlan(upcast.from_version, tuple(sets), tuple(renames))
 
 
 def _fields(system: System, fields: tuple[Field, ...]) -> tuple[FieldPlan, ...]:
@@ -174,9 +183,6 @@ def _key(system: System, name: str) -> str | None:
 
 
 def _of_event(event: Event) -> Iterator[Unsupported]:
-    for upcast in event.upcasts:
-        text = "events of an older version are not lifted yet"
-        yield Unsupported(f"upcast v{upcast.from_version}", event.name, upcast.span, text)
     if event.retain_ms is not None:
         text = "nothing is deleted yet"
         yield Unsupported("retain", event.name, event.span, text, refuses=False)

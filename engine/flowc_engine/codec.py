@@ -64,6 +64,11 @@ def read_event(plan: Plan, event: str, value: Any) -> dict[str, Any]:
     return _object(plan, plan.event(event).fields, value, "", event)
 
 
+def read_value(plan: Plan, type_: TypePlan, value: Any) -> Any:
+    """A value of a declared type, as Arrow takes it. Raises `CodecError`."""
+    return _value(plan, type_, value, "")
+
+
 def columns(plan: Plan, event: str, rows: list[dict[str, Any]]) -> list[pa.Array]:
     """The event's own columns, in the order of the declaration, of what `read_event` gave."""
     import pyarrow as pa  # noqa: PLC0415 - reading a value does without

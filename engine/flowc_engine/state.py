@@ -4,6 +4,7 @@
 
     lock            held (flock) by the supervisor of the run; holds its pid as text
     plan.json       the plan in force
+    schemas.json    the plans that the stored events were written with, see `generations`
     journal/        segments, see `flowc_engine.journal`
     log.duckdb      the event log, touched by the log process only (DuckDB loses its lock if another
                     descriptor of the same process is closed)
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+SCHEMAS_FILE = "schemas.json"
 SOCKET_PATH_MAX = 100  # of the kernel's 107 bytes
 
 
@@ -59,6 +61,10 @@ class StateDir:
     @property
     def plan_file(self) -> Path:
         return self.path / "plan.json"
+
+    @property
+    def schemas_file(self) -> Path:
+        return self.path / SCHEMAS_FILE
 
     @property
     def lock_file(self) -> Path:

@@ -14,6 +14,8 @@ from flowc.columns import FieldDecoders, FieldEncoders, MisfitError
 from flowc.naming import attribute_name
 from flowc_dsl.plan import EventPlan
 from flowc_engine import limits
+from flowc_engine.generations import History
+from flowc_engine.lifting import EventReader
 from flowc_engine.partition import partitioner
 from flowc_engine.schema import event_schema, wire_schema
 
@@ -26,10 +28,11 @@ _TIME = pa.timestamp("us", tz="UTC")
 class EventCodec:
     """One event type. Raises `KeyTypeError` for a key that can't be one."""
 
-    def __init__(self, classes: Classes, declared: EventPlan) -> None:
+    def __init__(self, classes: Classes, declared: EventPlan, history: History) -> None:
         self.name = declared.name
         self.declared = declared
         self.schema = wire_schema(classes.plan, declared.name)
+        self._reader = EventReader(history, declared.name)
         self.own_schema = event_schema(classes.plan, declared.name)
         self.key = None if declared.key is None else attribute_name(declared.key)
         self._key_index = next(
@@ -82,8 +85,13 @@ class EventCodec:
     # ---- in
 
     def read(self, body: bytes | memoryview) -> pa.RecordBatch:
-        """A body as a record batch with the wire's schema."""
+        """A body of this plan as a record batch with the wire's schema."""
         return pa.ipc.read_record_batch(pa.py_buffer(body), self.schema)
+
+    def read_stored(self, body: bytes | memoryview, first: int) -> pa.RecordBatch:
+        """The same of a body that may have been written with an older plan: then its events are
+        lifted. `first` is that of `wire.Delivered`."""
+        return self._reader.read(body, first)
 
     def objects(self, batch: pa.RecordBatch) -> list[Event]:
         """The events of a batch (its first columns are the event's own)."""
@@ -94,17 +102,22 @@ class EventCodec:
 
 
 class Codecs:
-    """The codecs of a plan, each made when it is first asked for."""
+    """The codecs of a plan, each made when it is first asked for.
 
-    def __init__(self, classes: Classes) -> None:
+    `history`: how what is stored was written, if not all with this plan.
+    """
+
+    def __init__(self, classes: Classes, history: History | None = None) -> None:
         self.classes = classes
+        self._history = history or History.of(classes.plan)
         self._made: dict[str, EventCodec] = {}
 
     def __getitem__(self, event: str) -> EventCodec:
         """Raises `KeyError` for an event that is not of the plan."""
         codec = self._made.get(event)
         if codec is None:
-            codec = self._made[event] = EventCodec(self.classes, self.classes.plan.event(event))
+            declared = self.classes.plan.event(event)
+            codec = self._made[event] = EventCodec(self.classes, declared, self._history)
         return codec
 
 

@@ -2,10 +2,11 @@
 
     python -I -m flowc.host --plan FILE --service NAME --slot N --broker ENDPOINT --root FOLDER
 
-`--root` is the project's root; it is put on the path of imports. The broker's `Drained` drains:
-what was delivered is finished and confirmed, then it ends with 0. SIGTERM stops sooner: the event
-at hand is finished and confirmed; the rest is delivered to the next process. Exit codes:
-`flowc.exits`.
+`--root` is the project's root; it is put on the path of imports. `schemas.json` beside the plan
+says with which plans older events were written; without it, all were with this one. The broker's
+`Drained` drains: what was delivered is finished and confirmed, then it ends with 0. SIGTERM stops
+sooner: the event at hand is finished and confirmed; the rest is delivered to the next process. Exit
+codes: `flowc.exits`.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ from flowc_dsl.plan import ServicePlan
 from flowc_engine import limits
 from flowc_engine.bus import wire
 from flowc_engine.bus.client import Client
+from flowc_engine.generations import History, read_history
 from flowc_engine.partition import KeyTypeError
+from flowc_engine.state import SCHEMAS_FILE
 
 CONFIRM_MS_MAX = 5_000
 """After SIGTERM, the broker has this long to confirm what was handled."""
@@ -58,9 +61,10 @@ def main(argv: list[str] | None = None) -> int:
             service = classes.plan.service(args.service)
         except KeyError:
             raise CodeError(f"{classes.plan.system} has no service {args.service}") from None
+        history = read_history(args.plan.with_name(SCHEMAS_FILE), classes.plan)
         suspects = Suspects(args.suspects) if args.suspects else None
         try:
-            with Host(classes, service, args.slot, args.broker, suspects) as host:
+            with Host(classes, service, args.slot, args.broker, suspects, history) as host:
                 return host.serve(stop)
         finally:
             if suspects is not None:  # only a process that is killed leaves its notes
@@ -84,13 +88,14 @@ class Host:
         slot: int,
         endpoint: str,
         suspects: Suspects | None = None,
+        history: History | None = None,
     ) -> None:
         handlers = mock_handlers(classes, service) if service.run == "mock" else None
         if handlers is None:
             handlers = load_handlers(service)
             classes.adopt_imported()
         by_event = {name: [h for h in handlers if h.trigger == name] for name in service.subscribes}
-        self._codecs = Codecs(classes)
+        self._codecs = Codecs(classes, history)
         self._loop = asyncio.new_event_loop() if _has_async(handlers) else None
         who = Who(service.name, slot)
         try:

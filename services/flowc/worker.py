@@ -192,7 +192,7 @@ class Worker:
 
     def _body_rows(self, batch: wire.Delivered, body: bytes) -> Rows:
         codec = self._codecs[batch.event]
-        return Rows(codec, codec.read(body), offsets_of(batch), batch.source)
+        return Rows(codec, codec.read_stored(body, batch.first), offsets_of(batch), batch.source)
 
     def _without_deferred(self, rows: Rows) -> Rows:
         """Deferred events are no part of the past: they will be handled yet, as parked ones may. In

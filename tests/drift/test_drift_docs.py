@@ -80,7 +80,9 @@ def judged(flow: str, tables: Mapping[str, list[dict[str, Any]]], made_for: str)
 
 
 def test_each_rule_that_needs_a_log_is_here() -> None:
-    assert set(LOGS) == {r.code for r in declared_rules().values() if r.needs == "log"}
+    """But 407, which is about the journal: `tests/engine/test_engine_stored.py`."""
+    needing = {r.code for r in declared_rules().values() if r.needs == "log"}
+    assert set(LOGS) == needing - {"FLW407"}
 
 
 @pytest.mark.parametrize("code", LOGS)

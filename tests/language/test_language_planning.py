@@ -69,7 +69,6 @@ def test_what_is_not_honoured_yet_is_named():
         ("store", "Payments", True),
         ("replicas 1 to 4", "Payments", False),
         ("replay skip", "Payments", True),
-        ("upcast v1", "OrderPlaced", True),
         ("retain", "OrderPlaced", False),
     }
 

@@ -15,6 +15,7 @@ import pytest
 from flowc_dsl.plan import EventPlan, FieldPlan, Plan, ServicePlan, TypePlan
 from flowc_engine import limits
 from flowc_engine.bus.wire import Parked
+from flowc_engine.generations import History as Generations
 from flowc_engine.journal.segments import segment_path
 from flowc_engine.log.follow import Follower, LogConflictError, durable_place, open_followed
 from flowc_engine.log.history import history
@@ -78,8 +79,9 @@ class Opened:
     def __init__(self, folder, plan, notes=None):
         self.notes = [] if notes is None else notes
         journal = folder / "journal"
-        self.store = open_followed(folder / "log.duckdb", journal, plan, self.notes.append)
-        self.follower = Follower(journal, plan, self.store, self.notes.append)
+        history = plan if isinstance(plan, Generations) else Generations.of(plan)
+        self.store = open_followed(folder / "log.duckdb", journal, history, self.notes.append)
+        self.follower = Follower(journal, history, self.store, self.notes.append)
 
     def catch_up(self, durable):
         self.follower.check(durable)
@@ -275,10 +277,11 @@ def test_a_new_type_adds_a_table_and_a_dropped_one_keeps_its_own(tmp_path):
     ],
 )
 def test_a_type_that_changed_is_refused(tmp_path, fields, said):
-    journal = JournalBuilder(tmp_path / "journal", small("Placed"))
-    journal.close()
-    with Opened(tmp_path, small("Placed")):
-        pass
+    """It can't be by what a run adopts (spec 9.13); the log does not rely on that."""
+    with opened(tmp_path, small("Placed")) as (log, journal):
+        journal.emit("Placed", {"k": "a"})
+        log.catch_up(journal.durable)
+        log.store.checkpoint()
     with pytest.raises(LogSchemaError, match=said):
         Opened(tmp_path, small("Placed", fields=fields))
 
@@ -394,7 +397,7 @@ def test_a_log_of_another_journal_is_not_opened(tmp_path):
     with Opened(tmp_path, plan):
         pass
     with pytest.raises(LogDamagedError, match="another journal"):
-        open_store(tmp_path / "log.duckdb", plan, 12345)
+        open_store(tmp_path / "log.duckdb", Generations.of(plan), 12345)
 
 
 def test_files_are_private_and_leave_no_write_ahead_log(tmp_path):

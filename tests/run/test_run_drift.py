@@ -115,3 +115,19 @@ def test_before_any_run(tmp_path: Path) -> None:
         done = project.flowc(*command)
         assert done.returncode == 2
         assert "flowc run" in done.stderr
+
+
+def test_what_is_stored_and_can_not_be_read_any_more(ran: Tiny) -> None:
+    fields = "k: string  n: int"
+    flow = FLOW.replace(
+        f"event Paid key k {{ {fields} }}",
+        f"event Paid v2 key k {{ {fields}  why: string  upcast v1 {{ }} }}",
+    )
+    code, out, _ = flowc(
+        ran, flow, "check", "main.flow", "--log", "--output-format", "concise", "--select", "FLW407"
+    )
+    assert code == 1
+    assert "error[FLW407] 21 stored events of `Paid` v1 can't be read as declared now" in out
+    mended = flow.replace("upcast v1 { }", 'upcast v1 { why = "old" }')
+    code, _, _ = flowc(ran, mended, "check", "main.flow", "--log", "--select", "FLW407")
+    assert code == 0

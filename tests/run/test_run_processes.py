@@ -111,18 +111,3 @@ def test_code_that_raises_on_import_fails_alone(project: Tiny) -> None:
     project.write("app/pay.py", PAY)
     project.summary()
     project.assert_complete(20)
-
-
-@pytest.mark.slow
-def test_an_event_that_changed_is_refused_and_fresh_helps(project: Tiny) -> None:
-    project.feed(3)
-    project.summary()
-    flow = (project.root / "main.flow").read_text()
-    old = "Paid key k { k: string  n: int }"
-    project.write("main.flow", flow.replace(old, f"{old[:-1]} m: int? }}"))
-    done = project.flowc("run", "main.flow", "--until-idle")
-    assert done.returncode == 3
-    assert "event Paid: field m is new" in done.stderr
-    assert "--fresh" in done.stderr
-    project.summary("--fresh")
-    project.assert_complete(3)

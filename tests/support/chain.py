@@ -5,6 +5,7 @@ from pathlib import Path
 from flowc_dsl.plan import EventPlan, FieldPlan, Plan, ServicePlan, TypePlan
 from flowc_engine.bus.wire import Parked
 from flowc_engine.state import StateDir
+from flowc_engine.supervisor.compat import adopt_plan
 from support.journal import TIME_US, JournalBuilder, wire_batch
 
 KEY = (FieldPlan("k", TypePlan("string")),)
@@ -26,7 +27,7 @@ def chain(root: Path) -> StateDir:
     """0 and 1 are Placed; 0 leads to Paid 2, and that to Shipped 3 and 4; 4 is parked."""
     made = StateDir(root, "Chain")
     made.create()
-    made.plan_file.write_text(PLAN.to_json(), encoding="utf-8")
+    adopt_plan(made, PLAN)
     journal = JournalBuilder(made.journal, PLAN)
     journal.emit("Placed", {"k": "a"}, {"k": "b", "_time": TIME_US + 10_000_000}, source="shop")
     caused = {"_root": 0, "_cause": 0, "_time": TIME_US + 5_000}

@@ -49,7 +49,7 @@ class MemoryLog:
         self._con = duckdb.connect(":memory:", config={"threads": 1})
         for name, columns in tb.SYSTEM_TABLES.items():
             self._con.execute(f"CREATE TABLE main.{name} ({columns})")
-        self._tables = tb.plan_tables(plan)
+        self._tables = {event.name: tb.event_table(plan, event) for event in plan.events}
         for table in self._tables.values():
             self._con.execute(table.create_sql("main"))
             row = [table.event, table.version, table.key, table.columns_json]

@@ -15,6 +15,7 @@ from flowc_engine.bus import wire
 from flowc_engine.bus.client import Client
 from flowc_engine.log.query import LiveLog
 from flowc_engine.state import StateDir, broker_endpoint, query_endpoint
+from flowc_engine.supervisor.compat import adopt_plan
 
 DEADLINE_S = 20
 _EAGER = """
@@ -44,7 +45,7 @@ class Run:
         self.plan = plan
         self.state = StateDir(root, plan.system)
         self.state.create()
-        self.state.plan_file.write_text(plan.to_json(), encoding="utf-8")
+        adopt_plan(self.state, plan)
         self.sockets = self.state.make_sockets()
         self.broker = broker_endpoint(self.sockets)
         self.query = query_endpoint(self.sockets)

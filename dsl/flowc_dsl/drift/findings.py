@@ -19,6 +19,7 @@ from flowc_dsl.rules.registry import (
     Report,
     declared_rules,
 )
+from flowc_dsl.rules.stored import NOT_DECODABLE
 from flowc_dsl.rules.wiring import is_emitted
 from flowc_dsl.rules.wording import counted, duration, quoted
 
@@ -37,6 +38,7 @@ def judge_log(graph: FlowGraph, observed: Observed) -> Iterator[Diagnostic]:
     handlers = {(n.service, n.number): (n, h) for n, (_, h) in graph.handlers.items()}
     for late in observed.late:
         yield BROKEN_LIVE.diagnostic(Overdue(*handlers[late.service, late.handler], late))
+    yield from (NOT_DECODABLE.diagnostic(found) for found in observed.undecodable)
     yield from _expects(graph, observed)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from flowc_dsl.rules.stored import NotDecodable
+
 
 @dataclass(frozen=True, slots=True)
 class EdgeSeen:
@@ -69,3 +71,4 @@ class Observed:
     misfits: tuple[Misfit, ...] = ()
     late: tuple[Late, ...] = ()
     broken: tuple[Broken, ...] = ()
+    undecodable: tuple[NotDecodable, ...] = ()

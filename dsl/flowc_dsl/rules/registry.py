@@ -122,6 +122,7 @@ def _load() -> None:
         responsibility,
         rounds,
         shape,
+        stored,
         wiring,
     )
 
@@ -163,6 +164,5 @@ PLANNED: dict[str, str] = {
     "FLW401": "field removed or narrowed which a consumer reads",
     "FLW402": "new required field without default or upcast",
     "FLW403": "version bump without upcast chain",
-    "FLW407": "stored event not decodable",
     "FLW408": "lossy upcast",
 }

@@ -96,9 +96,9 @@ def command(
     Levels of codes are set in flow.toml: under [levels], FLW201 = "error", "warning", "info" or
     "off". Findings that a baseline holds are counted and not reported; see `flowc baseline --help`.
 
-    --log reads the event log of each system that has run, and adds FLW801 to 804 and 904: what ran
-    and is not declared, what is declared and never ran, and what did not hold. `flowc drift` shows
-    the edges.
+    --log reads the event log of each system that has run, and adds FLW407, 801 to 804 and 904: what
+    can't be read any more, what ran and is not declared, what is declared and never ran, and what
+    did not hold. `flowc drift` shows the edges.
 
     Exit codes: 0 clean, 1 errors or warnings (or, with --diff, something to fix), 2 usage or
     unreadable input, 3 a failure of flowc.

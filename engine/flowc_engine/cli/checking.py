@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flowc_dsl.check import Report, Summary, check_system
-from flowc_dsl.diagnostics.diagnostic import Diagnostic, Label
+from flowc_dsl.diagnostics.diagnostic import Diagnostic, Label, Level
 from flowc_dsl.diagnostics.rebase import rebased
 from flowc_dsl.rules.registry import INTERNAL_FAILURE, UNREADABLE
 from flowc_dsl.source import Source, Span
@@ -104,7 +104,10 @@ def check_texts(
     try:
         compilation = compile_program(files, main)
         system = compilation.system
-        observed = look(system) if look is not None and system is not None else None
+        sound = system is not None and not any(
+            found.level == Level.ERROR for found in compilation.diagnostics
+        )
+        observed = look(system) if look is not None and system is not None and sound else None
         report = check_system(
             system,
             today,

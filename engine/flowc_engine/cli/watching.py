@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from flowc_engine.cli.asking import asked_state
-from flowc_engine.cli.common import fail, look_for
+from flowc_engine.cli.common import ExitCode, fail, look_for
 
 if TYPE_CHECKING:
     from flowc_dsl.drift.observed import Observed
     from flowc_dsl.model import System
+    from flowc_dsl.rules.stored import NotDecodable
     from flowc_engine.log.query import Log
+    from flowc_engine.state import StateDir
 
 
 def watched(log: Log, system: System, begin: int = 0) -> Observed:
@@ -29,6 +32,29 @@ def watched(log: Log, system: System, begin: int = 0) -> Observed:
 
     try:
         return observe(log, system, begin=begin, progress=progress)
+    finally:
+        if shown:
+            click.echo("\r\x1b[K", nl=False, err=True)
+
+
+def decoded(state: StateDir, system: System) -> tuple[NotDecodable, ...]:
+    """What of a state's stored events can't be read as they are declared now. What goes wrong ends
+    the process with a message."""
+    from flowc_engine.journal.reader import JournalRotError
+    from flowc_engine.stored import StoredUnavailableError, stored_faults
+
+    shown = sys.stderr.isatty()
+
+    def progress(done: int, end: int) -> None:
+        if shown:
+            click.echo(f"\r\x1b[Kdecoding: {done:,} of {end:,} events", nl=False, err=True)
+
+    try:
+        return tuple(stored_faults(state, system, progress))
+    except (StoredUnavailableError, ValueError) as error:
+        fail(str(error), ExitCode.FAILURE)
+    except JournalRotError as error:
+        fail(f"the journal is damaged: {error}", ExitCode.FAILURE)
     finally:
         if shown:
             click.echo("\r\x1b[K", nl=False, err=True)
@@ -50,8 +76,9 @@ class Watcher:
             self._without.append(system.name)
             return None
         self._looked.add(system.name)
+        undecodable = decoded(state, system)
         with asked_state(state, system.span.path) as log:
-            return watched(log, system)
+            return replace(watched(log, system), undecodable=undecodable)
 
     def tell(self) -> None:
         """Say who has no log; if nobody has one, that ends the process with 2."""

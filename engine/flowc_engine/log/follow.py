@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flowc_dsl.plan import Plan
 from flowc_engine import limits
 from flowc_engine.bus import wire
+from flowc_engine.generations import History
 from flowc_engine.journal.reader import JournalReader, Read, read_first_header
 from flowc_engine.journal.segments import list_segments
+from flowc_engine.lifting import StoredSchemas
 from flowc_engine.log.pending import Pending
 from flowc_engine.log.store import (
     LogDamagedError,
@@ -18,7 +19,6 @@ from flowc_engine.log.store import (
     open_store,
     quarantine,
 )
-from flowc_engine.schema import WireSchemas
 
 
 class LogConflictError(Exception):
@@ -28,10 +28,10 @@ class LogConflictError(Exception):
 class Follower:
     """Applies the records of one journal to one open log."""
 
-    def __init__(self, journal: Path, plan: Plan, store: LogStore, note: Note) -> None:
+    def __init__(self, journal: Path, history: History, store: LogStore, note: Note) -> None:
         self._journal = journal
         self._reader = JournalReader(journal)
-        self._schemas = WireSchemas(plan)
+        self._schemas = StoredSchemas(history)
         self._store = store
         self._note = note
 
@@ -120,7 +120,7 @@ def _check_next(place: Place, read: Read) -> None:
         )
 
 
-def open_followed(file: Path, journal: Path, plan: Plan, note: Note) -> LogStore:
+def open_followed(file: Path, journal: Path, history: History, note: Note) -> LogStore:
     """Open the log of a journal; a file that is none is moved aside, and made anew.
 
     Raises as `open_store` does, and `LogConflictError` if the journal can't rebuild the log. The
@@ -128,10 +128,10 @@ def open_followed(file: Path, journal: Path, plan: Plan, note: Note) -> LogStore
     """
     first = read_first_header(journal, list_segments(journal)[0])
     try:
-        return open_store(file, plan, first.journal_id)
+        return open_store(file, history, first.journal_id)
     except LogDamagedError as error:
         set_aside(file, journal, str(error), note)
-        return open_store(file, plan, first.journal_id)
+        return open_store(file, history, first.journal_id)
 
 
 def set_aside(file: Path, journal: Path, why: str, note: Note) -> None:

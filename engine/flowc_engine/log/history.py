@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from flowc_engine import limits
+from flowc_engine.lifting import widened
 from flowc_engine.log import protocol
 from flowc_engine.log.readers import QueryError, Readers
 from flowc_engine.log.tables import literal, quote
@@ -63,7 +64,7 @@ def _rows(readers: Readers, schemas: WireSchemas, event: str, begin: int, end: i
 def _retyped(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
     """DuckDB's types as those of the wire."""
     if not _holds_duration(kind):
-        return column.cast(kind)
+        return pa.chunked_array([widened(chunk, kind) for chunk in column.chunks], kind)
     # An interval is months, days and nanoseconds; Arrow has no cast from it.
     values = [_durations(value) for value in column.to_pylist()]
     return pa.chunked_array([pa.array(values, kind)])

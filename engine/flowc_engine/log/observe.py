@@ -28,7 +28,7 @@ def observe(
     counts = {row["event"]: row["count"] for row in _rows(log, sql.counts_sql(begin))}
     listed = _rows(log, "SELECT event, version, key, columns FROM _types")
     tables = tb.stored_tables(tuple(row.values()) for row in listed)
-    stored = {name: dict(table.columns) for name, table in tables.items()}
+    stored = {name: dict(versions[-1].columns) for name, versions in tables.items()}
     return Observed(
         edges,
         counts,
@@ -67,10 +67,10 @@ def _misfits(
 def _declared(system: System) -> dict[str, dict[str, str]]:
     """The columns that each declared event would have; of a text with errors, none."""
     try:
-        wanted = tb.plan_tables(make_plan(system))
-    except (KeyError, tb.LogSchemaError):  # a type that is nothing, or two of one name
+        plan = make_plan(system)
+        return {event.name: dict(tb.event_table(plan, event).columns) for event in plan.events}
+    except KeyError:  # a type that is nothing
         return {}
-    return {name: dict(table.columns) for name, table in wanted.items()}
 
 
 def _late(

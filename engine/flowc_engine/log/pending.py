@@ -12,7 +12,7 @@ from flowc_engine import limits
 from flowc_engine.bus.wire import Batch
 from flowc_engine.journal import record as rec
 from flowc_engine.journal.reader import Read
-from flowc_engine.schema import WireSchemas
+from flowc_engine.lifting import StoredSchemas
 
 _CHUNK_ROWS_MIN = 256  # DuckDB scans chunk by chunk: smaller ones are copied together first
 
@@ -48,7 +48,9 @@ _REJECTED = pa.schema(
     ]
 )
 
-WhyNot = Callable[[str, pa.Table], str | None]
+Written = tuple[str, int]
+"""An event type, and the version in which its events were written."""
+WhyNot = Callable[[Written, pa.Table], str | None]
 
 
 class _Batch(NamedTuple):
@@ -63,11 +65,12 @@ class _Batch(NamedTuple):
 
 
 class Pending:
-    """Events by type, parked events, and batches that no table can take."""
+    """Events by type and version, parked events, and batches that no table can take."""
 
-    def __init__(self, schemas: WireSchemas) -> None:
+    def __init__(self, schemas: StoredSchemas) -> None:
         self._schemas = schemas
-        self._batches: dict[str, list[_Batch]] = {}
+        self._batches: dict[Written, list[_Batch]] = {}
+        self._orders: dict[Written, pa.Schema] = {}
         self._parked: list[tuple[object, ...]] = []
         self._unparked: list[tuple[object, ...]] = []
         self._rejected: list[tuple[object, ...]] = []
@@ -107,13 +110,19 @@ class Pending:
     def _add_batch(self, batch: Batch, first: int, source: str, body: memoryview) -> None:
         event, rows = batch.event, batch.rows
         try:
-            found = pa.ipc.read_record_batch(pa.py_buffer(body), self._schemas.get(event))
+            version, schema = self._schemas.at(event, first)
+            found = pa.ipc.read_record_batch(pa.py_buffer(body), schema)
         except KeyError:
             self._reject(first, rows, event, source, "the plan has no such event", bytes(body))
         except (pa.ArrowException, OSError) as error:
             self._reject(first, rows, event, source, str(error), bytes(body))
         else:
-            self._batches.setdefault(event, []).append(_Batch(first, source, found, batch.places))
+            written = (event, version)
+            first_schema = self._orders.setdefault(written, schema)
+            if first_schema is not schema:  # the same fields, declared in another order since
+                found = found.select(first_schema.names)
+            own = self._batches.setdefault(written, [])
+            own.append(_Batch(first, source, found, batch.places))
 
     def _reject(
         self, first: int, rows: int, event: str, source: str, error: str, body: bytes
@@ -121,10 +130,11 @@ class Pending:
         text = error[: limits.ERROR_TEXT_CHARS_MAX]
         self._rejected.append((first, rows, event, source, text, body))
 
-    def events(self) -> Iterator[tuple[str, pa.Table]]:
-        """Each type's rows, with `_offset` and `_source` behind the columns of the wire."""
-        for event, batches in self._batches.items():
-            yield event, _table(batches)
+    def events(self) -> Iterator[tuple[Written, pa.Table]]:
+        """The rows as they were written, with `_offset` and `_source` behind the columns of the
+        wire."""
+        for written, batches in self._batches.items():
+            yield written, _table(batches)
 
     def extra(self) -> Iterator[tuple[str, pa.Table]]:
         """The rows of `_parked`, `_unparked` and `_rejected`, if any."""
@@ -138,24 +148,24 @@ class Pending:
     def sift(self, why_not: WhyNot) -> None:
         """Keep only the rows for which `why_not` has no answer; the others are rejected, each with
         its answer."""
-        for event, batches in list(self._batches.items()):
-            kept = [b for batch in batches for b in self._sift_batch(event, batch, why_not)]
-            self._batches[event] = kept
+        for written, batches in list(self._batches.items()):
+            kept = [b for batch in batches for b in self._sift_batch(written, batch, why_not)]
+            self._batches[written] = kept
             if not kept:
-                del self._batches[event]
+                del self._batches[written]
 
-    def _sift_batch(self, event: str, batch: _Batch, why_not: WhyNot) -> Iterator[_Batch]:
-        why = why_not(event, _table([batch]))
+    def _sift_batch(self, written: Written, batch: _Batch, why_not: WhyNot) -> Iterator[_Batch]:
+        why = why_not(written, _table([batch]))
         if why is None:
             yield batch
         elif batch.rows.num_rows == 1:
             body = batch.rows.serialize().to_pybytes()
-            self._reject(batch.offset(0), 1, event, batch.source, why, body)
+            self._reject(batch.offset(0), 1, written[0], batch.source, why, body)
         else:
             for index in range(batch.rows.num_rows):
                 row = batch.rows.slice(index, 1)
                 yield from self._sift_batch(
-                    event, _Batch(batch.offset(index), batch.source, row), why_not
+                    written, _Batch(batch.offset(index), batch.source, row), why_not
                 )
 
 

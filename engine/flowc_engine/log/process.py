@@ -19,6 +19,7 @@ from flowc_dsl.plan import Plan
 from flowc_engine import limits
 from flowc_engine.bus import wire
 from flowc_engine.bus.client import Client
+from flowc_engine.generations import History, read_history
 from flowc_engine.log.follow import Follower, durable_place, open_followed, set_aside
 from flowc_engine.log.progress import Progress, Reached
 from flowc_engine.log.readers import is_damage
@@ -43,9 +44,10 @@ def note(text: str) -> None:
 class LogProcess:
     """`run` until `stopping`. The log's lock must be held."""
 
-    def __init__(self, state: StateDir, plan: Plan, broker: str, query: str) -> None:
+    def __init__(self, state: StateDir, history: History, broker: str, query: str) -> None:
         self._state = state
-        self._plan = plan
+        self._history = history
+        plan = history.plan
         self._durable: wire.Durable | None = None
         self._store: LogStore | None = None
         self._follower: Follower | None = None
@@ -156,8 +158,8 @@ class LogProcess:
 
     def _open(self, durable: wire.Durable) -> None:
         file, journal = self._state.log_file, self._state.journal
-        self._store = store = open_followed(file, journal, self._plan, note)
-        self._follower = Follower(journal, self._plan, store, note)
+        self._store = store = open_followed(file, journal, self._history, note)
+        self._follower = Follower(journal, self._history, store, note)
         self._follower.check(durable)
         self._progress.opened(store.readers, _reached(store))
         self._checkpoint_at = time.monotonic() + limits.LOG_CHECKPOINT_MS / 1000
@@ -254,6 +256,7 @@ def _reached(store: LogStore) -> Reached:
 
 
 def run_log(state: Path, plan_file: Path, broker: str, query: str) -> LogProcess:
-    """The process, ready to `run`. Raises `ValueError` and `OSError` for the plan's file."""
+    """The process, ready to `run`. Raises `ValueError` and `OSError` for the plan's files."""
     plan = Plan.from_json(plan_file.read_text(encoding="utf-8"))
-    return LogProcess(StateDir(state.parent.parent, state.name), plan, broker, query)
+    folder = StateDir(state.parent.parent, state.name)
+    return LogProcess(folder, read_history(folder.schemas_file, plan), broker, query)

@@ -6,25 +6,22 @@ journal first, under the state's lock, so an answer is never short of what was a
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import duckdb
 import pyarrow as pa
 import zmq
 
-from flowc_dsl.plan import Plan
 from flowc_engine import limits
-from flowc_engine.bus import wire
 from flowc_engine.bus.client import configure
-from flowc_engine.journal.recovery import recover
+from flowc_engine.generations import History, stored_history, stored_plan
+from flowc_engine.journal.ending import JournalHeldError, hold_journal, journal_end
 from flowc_engine.journal.segments import list_segments
 from flowc_engine.log import protocol
 from flowc_engine.log.follow import Follower, open_followed, set_aside
@@ -148,8 +145,8 @@ class FileLog:
 
     live = False
 
-    def __init__(self, state: StateDir, plan: Plan, note: Note, progress: Progress) -> None:
-        self._state, self._plan = state, plan
+    def __init__(self, state: StateDir, history: History, note: Note, progress: Progress) -> None:
+        self._state, self._history = state, history
         self._note, self._progress = note, progress
         self._store: LogStore | None = None
 
@@ -185,9 +182,9 @@ class FileLog:
 
     def _catch_up(self) -> LogStore:
         journal = self._state.journal
-        durable = _journal_end(journal)
-        store = open_followed(self._state.log_file, journal, self._plan, self._note)
-        follower = Follower(journal, self._plan, store, self._note)
+        durable = journal_end(journal)
+        store = open_followed(self._state.log_file, journal, self._history, self._note)
+        follower = Follower(journal, self._history, store, self._note)
         try:
             follower.check(durable)
             while follower.step(durable):
@@ -241,12 +238,22 @@ def open_log(
             yield live
             return
         stack.callback(os.umask, os.umask(0o077))  # DuckDB makes its files for all to read
-        plan = Plan.from_json(state.plan_file.read_text(encoding="utf-8"))
+        history = _history(state)
         stack.enter_context(hold_log(state.log_file))
-        log = FileLog(state, plan, note, progress)
+        log = FileLog(state, history, note, progress)
         stack.callback(log.close)
         log.open()
         yield log
+
+
+def _history(state: StateDir) -> History:
+    try:
+        plan = stored_plan(state)
+        if plan is None:
+            raise LogUnavailableError(f"{state.plan_file} is gone: without it, nothing is read")
+        return stored_history(state, plan).latest
+    except ValueError as error:
+        raise LogUnavailableError(str(error)) from None
 
 
 def _connect(state: StateDir, stack: ExitStack) -> LiveLog | None:
@@ -255,7 +262,7 @@ def _connect(state: StateDir, stack: ExitStack) -> LiveLog | None:
     while True:
         try:
             stack.enter_context(state.lock())
-            stack.enter_context(_hold_journal(state))
+            stack.enter_context(_held(state))
         except StateHeldError as held:
             sockets = state.sockets()
             if sockets is not None:
@@ -271,24 +278,9 @@ def _connect(state: StateDir, stack: ExitStack) -> LiveLog | None:
 
 
 @contextmanager
-def _hold_journal(state: StateDir) -> Iterator[None]:
-    """No broker that outlived its supervisor may be writing."""
-    fd = os.open(state.journal, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _held(state: StateDir) -> Iterator[None]:
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LogUnavailableError(f"a broker is writing to {state.journal}") from None
-        yield
-    finally:
-        os.close(fd)
-
-
-def _journal_end(journal: Path) -> wire.Durable:
-    """Where the journal ends, as the next broker will find it."""
-    found = recover(journal)
-    try:
-        os.fdatasync(found.fd)  # what a killed broker wrote may be in the page cache only
-    finally:
-        os.close(found.fd)
-    return wire.Durable(found.segment, found.position, found.state.record, found.state.offset)
+        with hold_journal(state.journal):
+            yield
+    except JournalHeldError as error:
+        raise LogUnavailableError(str(error)) from None

@@ -20,7 +20,7 @@ seen AS (
 )
 SELECT t.event, coalesce(n, 0) AS n, first, last, coalesce(recent, 0) AS recent,
   coalesce(span, 0) AS span
-FROM _types t LEFT JOIN seen USING (event) ORDER BY t.event
+FROM (SELECT DISTINCT event FROM _types) t LEFT JOIN seen USING (event) ORDER BY t.event
 """
 _ASIDE = """
 SELECT (SELECT count(*) FROM _parked_now) AS parked,

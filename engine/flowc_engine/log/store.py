@@ -11,7 +11,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,11 +20,12 @@ from typing import NamedTuple
 import duckdb
 import pyarrow as pa
 
-from flowc_dsl.plan import Plan
 from flowc_engine import limits
+from flowc_engine.generations import History
 from flowc_engine.journal.segments import sync_folder
 from flowc_engine.log import tables as tb
-from flowc_engine.log.pending import Pending
+from flowc_engine.log.layout import lay_out
+from flowc_engine.log.pending import Pending, Written
 from flowc_engine.log.readers import Readers, is_damage
 
 DATABASE = "log"
@@ -88,12 +89,12 @@ class LogStore:
     its last checkpoint: close the store and open it again.
     """
 
-    def __init__(self, file: Path, con: duckdb.DuckDBPyConnection, plan: Plan) -> None:
+    def __init__(self, file: Path, con: duckdb.DuckDBPyConnection, history: History) -> None:
         self._con = con
-        self._wanted = tb.plan_tables(plan)
         self._rows = _Rows()
         con.register(_SOURCE, self._rows)
-        self.tables = _synchronise(con, self._wanted)
+        laid_out = lay_out(con, DATABASE, history)
+        self._tables = {(t.event, t.version): t for own in laid_out.values() for t in own}
         self.applied = _read_applied(con)
         self.saved = self.applied  # survives without the journal
         self._written = self.applied
@@ -141,9 +142,9 @@ class LogStore:
         con = self._con
         con.execute("BEGIN TRANSACTION")
         try:
-            for event, rows in pending.events():
+            for written, rows in pending.events():
                 self._rows.table = rows
-                con.execute(self._insert_sql(event))
+                con.execute(self._insert_sql(written))
             for name, extra in pending.extra():
                 self._rows.table = extra
                 con.execute(f"INSERT INTO {SCHEMA}.{name} BY NAME SELECT * FROM {_SOURCE}")
@@ -154,16 +155,17 @@ class LogStore:
             raise
         self.applied = self._written = place
 
-    def _insert_sql(self, event: str) -> str:
-        values = self._wanted[event].values_sql()
-        return f"INSERT INTO {SCHEMA}.{tb.quote(event)} SELECT {values} FROM {_SOURCE}"
+    def _insert_sql(self, written: Written) -> str:
+        table = self._tables[written]
+        values = table.values_sql()
+        return f"INSERT INTO {SCHEMA}.{tb.quote(table.name)} SELECT {values} FROM {_SOURCE}"
 
     def _sift(self, pending: Pending) -> None:
         """Move the rows that their tables can't take to the rejected ones."""
 
-        def why_not(event: str, rows: pa.Table) -> str | None:
+        def why_not(written: Written, rows: pa.Table) -> str | None:
             self._rows.table = rows
-            values = self._wanted[event].values_sql()
+            values = self._tables[written].values_sql()
             try:
                 self._con.sql(f"SELECT {values} FROM {_SOURCE}").to_arrow_table()
             except duckdb.DataError as error:
@@ -173,20 +175,20 @@ class LogStore:
         pending.sift(why_not)
 
 
-def open_store(file: Path, plan: Plan, journal_id: int) -> LogStore:
+def open_store(file: Path, history: History, journal_id: int) -> LogStore:
     """Open the log, made new when there is none.
 
     Raises `LogDamagedError` for a file that is no log of this journal, `LogHeldError`,
-    `LogSchemaError` when the plan and the tables differ, and `OSError` or `duckdb.Error` (disk).
+    `LogSchemaError` when the history and the tables differ, and `OSError` or `duckdb.Error` (disk).
     """
     shutil.rmtree(_spill(file), ignore_errors=True)  # of a process that was killed
     if not file.exists():
-        _create(file, plan, journal_id)
+        _create(file, history.plan.system, journal_id)
     con = _connect(file)
     try:
         _attach(con, file)
         _check_meta(con, file, journal_id)
-        return LogStore(file, con, plan)
+        return LogStore(file, con, history)
     except duckdb.Error as error:
         con.close()
         if is_damage(error):
@@ -253,7 +255,7 @@ def _is_of_the_content(error: duckdb.Error) -> bool:
     return is_damage(error) or "not a valid DuckDB database" in str(error)
 
 
-def _create(file: Path, plan: Plan, journal_id: int) -> None:
+def _create(file: Path, system: str, journal_id: int) -> None:
     """Made under another name, so that a log that was begun is never taken for one."""
     new = file.with_name(f"{file.name}.new")
     for leftover in (new, new.with_name(f"{new.name}.wal")):
@@ -264,7 +266,7 @@ def _create(file: Path, plan: Plan, journal_id: int) -> None:
         con.execute("BEGIN TRANSACTION")
         for name, columns in tb.SYSTEM_TABLES.items():
             con.execute(f"CREATE TABLE {SCHEMA}.{name} ({columns})")
-        meta = [journal_id, tb.FORMAT, plan.system]
+        meta = [journal_id, tb.FORMAT, system]
         con.execute(f"INSERT INTO {SCHEMA}._meta VALUES (?, ?, ?, now())", meta)
         con.execute("COMMIT")
         con.execute(f"CHECKPOINT {DATABASE}")
@@ -285,50 +287,6 @@ def _check_meta(con: duckdb.DuckDBPyConnection, file: Path, journal_id: int) -> 
         raise tb.LogSchemaError(
             f"{file.name} has format {found[0][1]}, this flowc reads {tb.FORMAT}"
         )
-
-
-def _synchronise(
-    con: duckdb.DuckDBPyConnection, wanted: dict[str, tb.EventTable]
-) -> dict[str, tb.EventTable]:
-    """Add the tables that are new in the plan; all there are come back."""
-    listed = con.execute(f"SELECT event, version, key, columns FROM {SCHEMA}._types").fetchall()
-    stored = tb.stored_tables(listed)
-    by_name = {event.lower(): event for event in stored}
-    for event, table in wanted.items():
-        known = by_name.get(event.lower())
-        if known is None:
-            continue
-        if known != event:
-            raise tb.LogSchemaError(f"the log has a table {known}, which SQL takes for {event}")
-        difference = tb.drift(stored[event], table)
-        if difference is not None:
-            raise tb.LogSchemaError(f"the log holds another {event}: {difference}")
-    new = [table for event, table in wanted.items() if event not in stored]
-    stored.update({table.event: table for table in new})
-    if new or not listed or not _has(con, tb.PARKED_VIEW):
-        _add_tables(con, new, list(stored.values()))
-    return stored
-
-
-def _has(con: duckdb.DuckDBPyConnection, view: str) -> bool:
-    sql = "SELECT 1 FROM duckdb_views() WHERE view_name = ? AND database_name = ?"
-    return con.execute(sql, [view, DATABASE]).fetchone() is not None
-
-
-def _add_tables(
-    con: duckdb.DuckDBPyConnection, new: Sequence[tb.EventTable], every: Sequence[tb.EventTable]
-) -> None:
-    con.execute("BEGIN TRANSACTION")
-    for table in new:
-        con.execute(table.create_sql(SCHEMA))
-        row = [table.event, table.version, table.key, table.columns_json]
-        con.execute(f"INSERT INTO {SCHEMA}._types VALUES (?, ?, ?, ?)", row)
-    for name, columns in tb.SYSTEM_TABLES.items():  # an older file lacks some
-        con.execute(f"CREATE TABLE IF NOT EXISTS {SCHEMA}.{name} ({columns})")
-    con.execute(tb.parked_view_sql(SCHEMA))
-    con.execute(tb.events_view_sql(SCHEMA, every))
-    con.execute("COMMIT")
-    con.execute(f"CHECKPOINT {DATABASE}")
 
 
 def _read_applied(con: duckdb.DuckDBPyConnection) -> Place:

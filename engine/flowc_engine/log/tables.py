@@ -1,18 +1,21 @@
 # ruff: noqa: S608 - every name in SQL is a constant of ours or went through `quote`
-"""The tables of the log: one for each event type, as the plan declares it.
+"""The tables of the log: one for each version of an event type, as it was declared then.
 
-A table is named as its event. Its columns are the event's fields in the order of the declaration,
-then `ENVELOPE_COLUMNS`. DuckDB compares names without regard to case.
+A table is named as its event, as long as there is one version of it. Events of several versions are
+in tables of their own (`OrderPlaced@v1`), as they were written, and what is named as the event is a
+view of all of them, lifted to the declaration in force. Columns are the event's fields in the order
+of the declaration, then `ENVELOPE_COLUMNS`. DuckDB compares names without regard to case.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from flowc_dsl.plan import EventPlan, Plan, TypePlan
+from flowc_engine.generations import History
 
 ENVELOPE_COLUMNS: Final = (
     ("_offset", "BIGINT"),
@@ -35,9 +38,9 @@ SYSTEM_TABLES: Final = {
     "_rejected": "_offset BIGINT, rows INTEGER, event VARCHAR, source VARCHAR, error VARCHAR, "
     "body BLOB",
 }
-"""`_types`: the tables of events, and the columns they were made with, as JSON. `_rejected`:
-batches of the journal that no table can take, as they are in the journal. `_unparked`: parked
-events that were let go, with `retry` or `drop` as the action."""
+"""`_types`: the tables of events, one for each version, and the columns they were made with, as
+JSON. `_rejected`: batches of the journal that no table can take, as they are in the journal.
+`_unparked`: parked events that were let go, with `retry` or `drop` as the action."""
 
 PARKED_VIEW: Final = "_parked_now"
 _PARKED_NOW: Final = """
@@ -73,18 +76,25 @@ class LogSchemaError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class EventTable:
-    """The table of an event type. `columns` are (name, DuckDB type), the event's own."""
+    """The table of a version of an event type. `columns` are (name, DuckDB type), the event's own.
+    `alone`: there is no other version."""
 
     event: str
     version: int
     key: str | None
     columns: tuple[tuple[str, str], ...]
+    alone: bool = True
+
+    @property
+    def name(self) -> str:
+        """What the table is called; not an identifier if there are several versions."""
+        return self.event if self.alone else f"{self.event}@v{self.version}"
 
     def create_sql(self, schema: str) -> str:
         """Makes the table in `schema`."""
         columns = (*self.columns, *ENVELOPE_COLUMNS)
         listed = ", ".join(f"{quote(name)} {kind}" for name, kind in columns)
-        return f"CREATE TABLE {schema}.{quote(self.event)} ({listed})"
+        return f"CREATE TABLE {schema}.{quote(self.name)} ({listed})"
 
     def values_sql(self) -> str:
         """The select list that makes its rows of a wire batch with `_offset` and `_source`."""
@@ -137,11 +147,12 @@ def event_table(plan: Plan, event: EventPlan) -> EventTable:
     return EventTable(event.name, event.version, event.key, columns)
 
 
-def plan_tables(plan: Plan) -> dict[str, EventTable]:
-    """The tables that a plan wants, by event.
+def wanted_tables(history: History) -> dict[str, tuple[EventTable, ...]]:
+    """The tables that a history wants, by event, each event's by version.
 
     Raises `LogSchemaError` for names that DuckDB can't tell apart or that the log uses itself.
     """
+    plan = history.plan
     reserved = [*SYSTEM_TABLES, EVENTS_VIEW, PARKED_VIEW]
     _check_names([*reserved, *(e.name for e in plan.events)], "events")
     envelope = [name for name, _ in ENVELOPE_COLUMNS]
@@ -149,7 +160,20 @@ def plan_tables(plan: Plan) -> dict[str, EventTable]:
         _check_names([*envelope, *(f.name for f in event.fields)], f"fields of {event.name}")
     for name, fields in plan.structs.items():
         _check_names([f.name for f in fields], f"fields of {name}")
-    return {event.name: event_table(plan, event) for event in plan.events}
+    return {event.name: _versions(history, event) for event in plan.events}
+
+
+def _versions(history: History, event: EventPlan) -> tuple[EventTable, ...]:
+    found: dict[int, EventTable] = {}
+    for _, stored in history.stored(event.name):
+        found.setdefault(stored.event.version, event_table(stored.plan, stored.event))
+    found.setdefault(event.version, event_table(history.plan, event))
+    return named([found[version] for version in sorted(found)])
+
+
+def named(tables: Sequence[EventTable]) -> tuple[EventTable, ...]:
+    """The tables of one event, under their names."""
+    return tuple(replace(table, alone=len(tables) == 1) for table in tables)
 
 
 def _check_names(names: Sequence[str], what: str) -> None:
@@ -164,9 +188,7 @@ def _check_names(names: Sequence[str], what: str) -> None:
 
 
 def drift(old: EventTable, new: EventTable) -> str | None:
-    """How the columns of a type differ from those of its table, or None."""
-    if old.columns == new.columns:
-        return None
+    """How the columns of a version differ from those of its table, or None."""
     before, after = dict(old.columns), dict(new.columns)
     for name, kind in old.columns:
         if name not in after:
@@ -174,17 +196,18 @@ def drift(old: EventTable, new: EventTable) -> str | None:
         if after[name] != kind:
             return f"{old.event}.{name} is declared {after[name]}, and was {kind}"
     added = [name for name in after if name not in before]
-    if added:
-        return f"{old.event}.{added[0]} is new"
-    return f"the fields of {old.event} are in another order"
+    return f"{old.event}.{added[0]} is new" if added else None
 
 
-def stored_tables(rows: Iterable[tuple[str, int, str | None, str]]) -> dict[str, EventTable]:
-    """The tables that `_types` lists."""
-    return {
-        event: EventTable(event, version, key, tuple((n, k) for n, k in json.loads(columns)))
-        for event, version, key, columns in rows
-    }
+def stored_tables(
+    rows: Iterable[tuple[str, int, str | None, str]],
+) -> dict[str, tuple[EventTable, ...]]:
+    """The tables that `_types` lists, by event."""
+    found: dict[str, list[EventTable]] = {}
+    for event, version, key, columns in sorted(rows, key=lambda row: row[:2]):
+        table = EventTable(event, version, key, tuple((n, k) for n, k in json.loads(columns)))
+        found.setdefault(event, []).append(table)
+    return {event: named(tables) for event, tables in found.items()}
 
 
 def parked_view_sql(schema: str) -> str:
@@ -195,7 +218,7 @@ def parked_view_sql(schema: str) -> str:
 
 
 def events_view_sql(schema: str, tables: Iterable[EventTable]) -> str:
-    """Makes the view of all events: type, key as text, and the envelope."""
+    """Makes the view of all events, of one table an event type: type, key as text, envelope."""
     envelope = ", ".join(name for name, _ in ENVELOPE_COLUMNS)
     parts = [
         f"SELECT {literal(t.event)} AS event, "

@@ -13,7 +13,9 @@ from flowc_engine import limits
 from flowc_engine.state import StateDir, StateHeldError
 
 _POLL_S = 0.05
-_OWN_NAMES = ("plan.json", "plan.json.new", "sockets", "broker.sock", "log.sock")
+_OWN_NAMES = (
+    "plan.json", "plan.json.new", "schemas.json", "sockets", "broker.sock", "log.sock",
+)  # fmt: skip
 _OWN_FOLDERS = ("journal", "logs")
 
 
