@@ -399,6 +399,7 @@ UNITS: Final = frozenset(
         "REPLICAS",
         "DEATHS",
         "NAMES",
+        "FAULTS",
         "PERCENT",
         "DUTY",
         "CHECKS",

@@ -98,6 +98,9 @@ EMIT_MS_MAX: Final = 10_000
 HOLD_MS_MAX: Final = 3_000  # to wait for a command that holds the state for a moment
 CONFIG_BYTES_MAX: Final = 1 * MIB
 NAMES_LISTED_MAX: Final = 8  # in a message, of what there is
+OLDER_BYTES_MAX: Final = 64 * MIB  # of the .flow files of a git revision
+FAULTS_LISTED_MAX: Final = 5  # in a message, of an older text
+GIT_MS_MAX: Final = 60_000
 
 # ---- drawing
 DOT_BUDGET_MS: Final = 10_000  # Graphviz is killed after this, and flowc draws by itself

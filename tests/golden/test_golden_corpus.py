@@ -64,4 +64,4 @@ def test_each_rule_has_a_case():
     said = "".join(path.read_text(encoding="utf-8") for path in CASES.glob("*.diag"))
     rules = [rule for rule in declared_rules().values() if rule.needs == "text"]
     missing = [rule.code for rule in rules if f"[{rule.code}]" not in said]
-    assert missing == ["FLW008", "FLW903", "FLW999"]  # none is about a text
+    assert missing == ["FLW008", "FLW903", "FLW999"]  # none is about one text

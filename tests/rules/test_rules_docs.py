@@ -5,6 +5,8 @@ from importlib.resources import files
 
 import pytest
 
+from flowc_dsl.compile import compile_program
+from flowc_dsl.evolution.compare import compare
 from flowc_dsl.rules.registry import PLANNED, declared_rules
 from support.programs import check_text
 
@@ -20,7 +22,7 @@ def block(code: str, heading: str) -> str:
 
 
 def owned() -> list[str]:
-    """Those that a text alone shows; of the others see `tests/drift/test_drift_docs.py`."""
+    """Those that a text alone shows; of the others see `tests/drift`, and below."""
     rules = declared_rules().values()
     return sorted({rule.code for rule in rules if rule.needs == "text"} - NO_EXAMPLE)
 
@@ -49,3 +51,15 @@ def test_the_example_fires_and_the_alternative_does_not(code):
     also = {"FLW302": ["FLW301"], "FLW305": ["FLW301"], "FLW901": ["FLW201"]}.get(code, [])
     assert sorted(set(example)) == sorted([code, *also])
     assert instead == []
+
+
+@pytest.mark.parametrize(
+    "code", [code for code, rule in declared_rules().items() if rule.needs == "older text"]
+)
+def test_the_change_fires_and_the_alternative_does_not(code):
+    before, example, instead = (
+        compile_program({"main.flow": block(code, heading)}, "main.flow").system
+        for heading in ("Before", "Example", "Use instead")
+    )
+    assert {change.code for change in compare(before, example) if change.code} == {code}
+    assert not [change for change in compare(before, instead) if change.code]

@@ -131,3 +131,20 @@ def test_what_is_stored_and_can_not_be_read_any_more(ran: Tiny) -> None:
     mended = flow.replace("upcast v1 { }", 'upcast v1 { why = "old" }')
     code, _, _ = flowc(ran, mended, "check", "main.flow", "--log", "--select", "FLW407")
     assert code == 0
+
+
+def test_diff_decodes_what_is_stored(ran: Tiny) -> None:
+    code, out, _ = flowc(ran, FLOW, "diff", "main.flow", "--log")
+    assert (code, out) == (0, "all that is stored can be read as it is declared now\n")
+    other = FLOW.replace("event Paid key k { k: string  n: int }", "event Paid key k { k: string }")
+    code, out, _ = flowc(ran, other, "diff", "main.flow", "--log", "--output-format", "concise")
+    assert code == 1
+    assert "error[FLW407] 21 stored events of `Paid` v1 can't be read as declared now" in out
+    code, out, _ = flowc(
+        ran, other, "diff", "main.flow", "--log", "--against", "main.flow", "--json"
+    )
+    assert code == 1
+    assert [one["code"] for one in json.loads(out)["stored"]] == ["FLW407"]
+    code, _, err = flowc(ran, FLOW, "diff", "main.flow")
+    assert code == 2
+    assert "name what to compare with: --against REV, DIR or FILE; or --log" in err

@@ -1,4 +1,5 @@
-"""What a test writes out is what `flowc emit` takes (spec 2.21): checker and codec agree."""
+"""What a test writes out is what `flowc emit` takes (spec 2.21), and what an upcast sets is what a
+run can lift (3.25): checker and codec agree."""
 
 import json
 
@@ -6,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowc_dsl.compile import compile_program
+from flowc_dsl.lifting import Stored, Unliftable
 from flowc_dsl.planning import make_plan
 from flowc_engine.codec import CodecError, parse_json, read_event
+from flowc_engine.generations import lift_of
 
 TYPES = (
     "string", "bool", "int", "float", "decimal(4,2)", "uuid", "timestamp", "date", "duration",
@@ -69,3 +72,19 @@ def test_a_string_that_is_taken_checks(type_, text):
         assert found.diagnostics != ()
     else:
         assert found.diagnostics == ()
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(TYPES), value)
+def test_what_an_upcast_sets_can_be_lifted_if_it_checks(type_, written):
+    text = f"""system S
+        enum Color {{ RED GREEN }}
+        type Line {{ n: int  m: string? }}
+        external event A v2 {{ x: {type_}  upcast v1 {{ x = {written} }} }}
+        service X {{ on A }}"""
+    found = compile_program({"m": text}, "m")
+    old = make_plan(compile_program({"m": "system S external event A { }"}, "m").system)
+    new = make_plan(found.system)
+    lift = lift_of(Stored(old, old.event("A")), Stored(new, new.event("A")))
+    if not found.diagnostics:
+        assert not isinstance(lift, Unliftable)

@@ -6,6 +6,7 @@ from typing import Final
 
 from flowc_dsl.diagnostics.diagnostic import Diagnostic, Edit, Label
 from flowc_dsl.record import Record
+from flowc_dsl.rules.wording import quoted
 from flowc_dsl.source import Span
 from flowc_dsl.syntax.faults import error
 
@@ -276,6 +277,26 @@ class UnfitValue(Record):
             f"not {a(f'`{self.type}`')}",
             help=f"write {self.example}" if self.example else f"write an object of `{self.type}`",
             subjects=(self.field,),
+        )
+
+
+class Incomplete(Record):
+    """A value of a type that leaves out what is not optional."""
+
+    span: Span
+    field: str
+    type: str
+    missing: tuple[str, ...]
+
+    def diagnostic(self) -> Diagnostic:
+        names = quoted(self.missing)
+        return error(
+            "FLW018",
+            f"the value of field `{self.field}` is {a(f'`{self.type}`')} without {names}",
+            self.span,
+            f"no {names}",
+            help=f"write {names} too, or make it optional in `{self.type}`",
+            subjects=(self.field, self.type),
         )
 
 

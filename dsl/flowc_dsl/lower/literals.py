@@ -34,6 +34,17 @@ def whole(work: Work, tree: t.Tree, node: t.Number, what: str, low: int, high: i
     return min(max(value, low), high)
 
 
+def version(work: Work, tree: t.Tree, node: t.Version) -> int | None:
+    """`v2` as its number; None, with a fault, for one out of bounds."""
+    digits = node.text[1:]
+    value = int(digits) if digits.isdigit() and len(digits) <= 9 else 0
+    if not 1 <= value <= limits.VERSION_MAX and node.text:
+        high = f"v{limits.VERSION_MAX}"
+        work.report(OutOfBounds(tree.span(node), "version", _short(node.text), "v1", high))
+        return None
+    return max(value, 1)
+
+
 def duration_ms(work: Work, tree: t.Tree, node: t.Duration, *, low: int = 1) -> int:
     """Whole ms; a fraction of a ms is out of bounds."""
     text = node.text

@@ -126,11 +126,12 @@ def apply_exemptions(
     `with_log`: a log was read, so an exemption of what only a log can tell may be useless too.
     """
     kept = list(findings)
-    from_log = {rule.code for rule in declared_rules().values() if rule.needs == "log"}
-    rules = {checked.rule.code for checked in checked_rules()} | from_log
+    needing = {code: rule.needs for code, rule in declared_rules().items() if rule.needs != "text"}
+    rules = {checked.rule.code for checked in checked_rules()} | needing.keys()
     for exemption in system.exemptions:
         code, subject = exemption.code.name, exemption.subject.name
-        if code in PLANNED or (code in from_log and not with_log):
+        judged = code not in needing or (needing[code] == "log" and with_log)
+        if code in PLANNED or not judged:
             continue  # named by `not_judged`, or not judged this time
         if code not in rules or is_fixed(code):
             kept.append(_unusable(exemption))

@@ -34,11 +34,12 @@ class Finding(Protocol):
 Check = Callable[[FlowGraph], Iterator[Finding]]
 
 
-Needs = Literal["text", "log"]
+Needs = Literal["text", "older text", "log"]
 
 
 class Rule(Record):
-    """`needs`: what it judges by; a rule that needs a log is not judged where none is read."""
+    """`needs`: what it judges by. What needs an older text is `flowc diff`'s to find; what needs a
+    log is not judged where none is read."""
 
     code: str
     name: str
@@ -123,6 +124,7 @@ def _load() -> None:
         rounds,
         shape,
         stored,
+        versions,
         wiring,
     )
 
@@ -161,8 +163,4 @@ PLANNED: dict[str, str] = {
     "FLW108": "service code imports another service's code",
     "FLW109": "service code emits an undeclared event",
     "FLW110": "code shared without a library",
-    "FLW401": "field removed or narrowed which a consumer reads",
-    "FLW402": "new required field without default or upcast",
-    "FLW403": "version bump without upcast chain",
-    "FLW408": "lossy upcast",
 }

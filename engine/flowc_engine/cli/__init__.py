@@ -18,6 +18,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "flowc_engine.cli.baseline:command",
         "Let a legacy system's findings be, and allow no new ones.",
     ),
+    "diff": ("flowc_engine.cli.diff:command", "Say what a change breaks, and for whom."),
     "drift": ("flowc_engine.cli.drift:command", "Hold the event log against the declaration."),
     "explain": ("flowc_engine.cli.explain:command", "Say what a code means, and what to do."),
     "fmt": ("flowc_engine.cli.fmt:command", "Format .flow files."),

@@ -54,7 +54,7 @@ class CheckedProgram:
         assert self.program is not None
         assert self.at_root is not None
         at_root = self.at_root.narrowed(diagnostics, baselined)
-        report = _rebased(at_root, _seen_from_here(self.program.root))
+        report = _rebased(at_root, seen_from_here(self.program.root))
         return replace(self, report=report, exit_code=_exit_code(report), at_root=at_root)
 
 
@@ -85,7 +85,7 @@ def _check(
     look = (lambda system: observe(program.root, system)) if observe else None
     limits = _thresholds(program.root)
     checked = check_texts(program.files, program.main, today, shown, limits, look)
-    seen = _seen_from_here(program.root)
+    seen = seen_from_here(program.root)
     report = _rebased(checked.report, seen)
     return replace(checked, program=program, report=report, at_root=checked.report)
 
@@ -148,7 +148,8 @@ def _rebased(report: Report, seen: Callable[[str], str]) -> Report:
     return replace(report, diagnostics=diagnostics, sources=sources)
 
 
-def _seen_from_here(root: Path) -> Callable[[str], str]:
+def seen_from_here(root: Path) -> Callable[[str], str]:
+    """From paths as seen from a root to those as seen from the current folder."""
     prefix = shown_path(root)
     if prefix == ".":
         return lambda path: path

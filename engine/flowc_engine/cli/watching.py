@@ -60,6 +60,15 @@ def decoded(state: StateDir, system: System) -> tuple[NotDecodable, ...]:
             click.echo("\r\x1b[K", nl=False, err=True)
 
 
+def state_with_log(root: Path, system: System) -> StateDir | None:
+    """The system's state, if it has ever run."""
+    from flowc_engine.journal.segments import list_segments
+    from flowc_engine.state import StateDir
+
+    state = StateDir(root, system.name)
+    return state if state.journal.is_dir() and list_segments(state.journal) else None
+
+
 class Watcher:
     """Asks the log of each system that has one; who has none is told at the end."""
 
@@ -68,11 +77,8 @@ class Watcher:
         self._without: list[str] = []
 
     def __call__(self, root: Path, system: System) -> Observed | None:
-        from flowc_engine.journal.segments import list_segments
-        from flowc_engine.state import StateDir
-
-        state = StateDir(root, system.name)
-        if not (state.journal.is_dir() and list_segments(state.journal)):
+        state = state_with_log(root, system)
+        if state is None:
             self._without.append(system.name)
             return None
         self._looked.add(system.name)
