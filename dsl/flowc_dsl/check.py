@@ -12,6 +12,7 @@ from flowc_dsl.diagnostics.order import in_order
 from flowc_dsl.fixes import with_fixes
 from flowc_dsl.graph import FlowGraph, build_graph
 from flowc_dsl.model import System
+from flowc_dsl.rules.code import code_not_judged
 from flowc_dsl.rules.hygiene import apply_exemptions, empty_laws, not_judged
 from flowc_dsl.rules.registry import checked_rules
 from flowc_dsl.source import Source
@@ -19,6 +20,7 @@ from flowc_dsl.thresholds import DEFAULTS, Thresholds
 
 if TYPE_CHECKING:
     from flowc_dsl.drift.observed import Observed
+    from flowc_dsl.pysource.facts import Code
 
 # Faults that leave out a declaration: broken text, a second declaration, a file that is not there.
 INCOMPLETE: Final = frozenset(
@@ -78,8 +80,9 @@ def check_system(
     sources: Mapping[str, Source] | None = None,
     thresholds: Thresholds = DEFAULTS,
     observed: Observed | None = None,
+    code: Code | None = None,
 ) -> Report:
-    """Judges a system by all rules.
+    """Judges a system by all rules; those about its services' code need the `code`.
 
     `before` are the diagnostics of the text and the names. Where a part of the text is not in the
     model (`INCOMPLETE`), the rules are not run: what is missing from the model would be taken for
@@ -87,14 +90,14 @@ def check_system(
     matters of taste begin. `observed` is what a log has seen of the system, if one was read.
     """
     found = list(before)
-    graph = build_graph(system, thresholds) if system is not None else None
+    graph = build_graph(system, thresholds, code) if system is not None else None
     judged = graph is not None and not any(d.code in INCOMPLETE for d in found)
     if graph is not None and judged:
         found += with_fixes(judge(graph, today, observed), graph.system, sources or {})
     return Report(
         diagnostics=in_order(found),
         summary=_summary(graph, found),
-        sources=dict(sources or {}),
+        sources=dict(sources or {}) | _python_sources(code, found),
         system=system.name if system is not None else None,
         judged=judged,
     )
@@ -112,7 +115,17 @@ def judge(graph: FlowGraph, today: date, observed: Observed | None = None) -> li
         *apply_exemptions(system, findings, today, with_log=observed is not None),
         *empty_laws(system),
         *not_judged(system),
+        *code_not_judged(graph),
     ]
+
+
+def _python_sources(code: Code | None, found: Iterable[Diagnostic]) -> dict[str, Source]:
+    """The Python files that diagnostics point at; the others would only cost their lines."""
+    if code is None:
+        return {}
+    paths = {label.span.path for d in found for label in (d.primary, *d.related)}
+    shown = {path: code.source(path) for path in sorted(paths)}
+    return {path: source for path, source in shown.items() if source is not None}
 
 
 def _summary(graph: FlowGraph | None, found: Iterable[Diagnostic]) -> Summary:

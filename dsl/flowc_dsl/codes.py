@@ -16,16 +16,14 @@ class UnknownCodeError(ValueError):
 
 @cache
 def known_codes() -> frozenset[str]:
-    """All codes, those of text and files and those that are promised included."""
+    """All codes, those of text and files included."""
     from importlib.resources import files  # noqa: PLC0415  # lazy: few checks name codes
 
-    from flowc_dsl.rules.registry import PLANNED, declared_rules  # noqa: PLC0415  # as above
+    from flowc_dsl.rules.registry import declared_rules  # noqa: PLC0415  # as above
 
     entries = (files("flowc_dsl") / "rules" / "docs").iterdir()
     documented = {entry.name.removesuffix(".md") for entry in entries}
-    return frozenset(
-        {code for code in documented if _CODE.fullmatch(code)} | {*declared_rules(), *PLANNED}
-    )
+    return frozenset({c for c in documented if _CODE.fullmatch(c)} | declared_rules().keys())
 
 
 def is_fixed(code: str) -> bool:

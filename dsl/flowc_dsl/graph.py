@@ -25,6 +25,7 @@ from flowc_dsl.thresholds import DEFAULTS, Thresholds
 if TYPE_CHECKING:
     import networkx as nx
 
+    from flowc_dsl.pysource.facts import Code
     from flowc_dsl.rules.taint import Taint
 
 
@@ -86,6 +87,7 @@ class FlowGraph:
     triggers: Mapping[str, tuple[Use, ...]]
     watches: Mapping[str, tuple[Use, ...]] = field(default_factory=dict)  # by `unless`
     thresholds: Thresholds = DEFAULTS  # what the rules measure it against
+    code: Code | None = None  # the services' Python source, where it is there and was read
 
     @cached_property
     def rank(self) -> Mapping[Node, int]:
@@ -210,7 +212,9 @@ class FlowGraph:
         return graph
 
 
-def build_graph(system: System, thresholds: Thresholds = DEFAULTS) -> FlowGraph:
+def build_graph(
+    system: System, thresholds: Thresholds = DEFAULTS, code: Code | None = None
+) -> FlowGraph:
     """The graph of a system, whatever is wrong with it."""
     handlers = dict(_handlers(system))
     successors: dict[Node, list[Node]] = {EventNode(name): [] for name in system.events}
@@ -245,6 +249,7 @@ def build_graph(system: System, thresholds: Thresholds = DEFAULTS) -> FlowGraph:
         triggers={name: tuple(uses) for name, uses in triggers.items()},
         watches={name: tuple(uses) for name, uses in watches.items()},
         thresholds=thresholds,
+        code=code,
     )
 
 

@@ -14,6 +14,13 @@ FAULTS_MAX: Final = 1_000  # of names and types, kept of one program
 COMPARISONS_MAX: Final = 50_000  # of a name with candidates, for "did you mean"
 FILES_MAX: Final = 10_000  # of one program
 
+# ---- the services' Python source, which is read and not run
+PY_FILE_BYTES_MAX: Final = 1024 * 1024
+PY_FILES_MAX: Final = 5_000  # of one program
+PY_NAME_CHARS_MAX: Final = 500  # of a module's dotted name; a longer one is none of the project's
+PY_NAME_PARTS_MAX: Final = 100  # of a dotted name
+PY_CALLS_MAX: Final = 16  # from a handler through helpers to what one of them emits
+
 # ---- numbers
 INT_MAX: Final = 2**63 - 1
 INT_MIN: Final = -(2**63)

@@ -98,7 +98,7 @@ def _with_imports(path: Path, text: bytes) -> LoadedProgram:
             name = resolve_import(importer, target)
             if name is None or name in files:
                 continue
-            found = _read_import(root, name)
+            found = read_below(root, name)
             if found is None:
                 continue
             files[name] = found
@@ -109,8 +109,9 @@ def _with_imports(path: Path, text: bytes) -> LoadedProgram:
     return LoadedProgram(root, main, files)
 
 
-def _read_import(root: Path, name: str) -> bytes | None:
-    """The file, or None if there is none; a name that no file can have is one that is not there."""
+def read_below(root: Path, name: str, bytes_max: int = limits.FILE_BYTES_MAX) -> bytes | None:
+    """A file below the root, or None if there is none; a name that no file can have is one that is
+    not there. Raises `LoadError`."""
     path = root / name
     try:
         real = Path(os.path.realpath(path, strict=True))
@@ -124,10 +125,10 @@ def _read_import(root: Path, name: str) -> bytes | None:
         raise UnreadableError(path, _reason(error), error.errno or errno.EIO) from None
     if not real.is_relative_to(os.path.realpath(root)):
         raise OutsideRootError(path, "a symbolic link leaves the project's folder", errno.EXDEV)
-    return read_file(path)
+    return read_file(path, bytes_max)
 
 
-def read_file(path: Path) -> bytes:
+def read_file(path: Path, bytes_max: int = limits.FILE_BYTES_MAX) -> bytes:
     """A regular file's bytes. At most the size limit is read, whatever the size is said to be.
 
     Raises `LoadError`.
@@ -138,7 +139,7 @@ def read_file(path: Path) -> bytes:
             what = "it is a folder" if stat.S_ISDIR(mode) else "it is no regular file"
             raise NotAFileError(path, what, errno.EISDIR)
         with path.open("rb") as file:
-            data = file.read(limits.FILE_BYTES_MAX + 1)
+            data = file.read(bytes_max + 1)
     except LoadError:
         raise
     except FileNotFoundError as error:
@@ -149,8 +150,8 @@ def read_file(path: Path) -> bytes:
         raise FileMissingError(path, str(error), errno.ENOENT) from error
     except OSError as error:
         raise UnreadableError(path, _reason(error), error.errno or errno.EIO) from error
-    if len(data) > limits.FILE_BYTES_MAX:
-        reason = f"it has more than {limits.FILE_BYTES_MAX:,} bytes"
+    if len(data) > bytes_max:
+        reason = f"it has more than {bytes_max:,} bytes"
         raise FileTooLargeError(path, reason, errno.EFBIG)
     return data
 

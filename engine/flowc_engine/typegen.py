@@ -14,6 +14,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from flowc_dsl.plan import FieldPlan, Plan, TypePlan
+from flowc_dsl.pysource.facts import GENERATED
 
 SCALAR_TYPES: Final[dict[str, type[Any]]] = {
     "string": str,
@@ -46,7 +47,7 @@ def types_module(plan: Plan, source: str) -> str:
     lines = [
         f'"""The events of {plan.system}.',
         "",
-        f"Written by `flowc types` from {source}: don't edit, write it again.",
+        f"{GENERATED} {source}: don't edit, write it again.",
         '"""',
         "",
         "from __future__ import annotations",

@@ -14,8 +14,8 @@ import msgspec
 
 from flowc.errors import CodeError, NoPlanError
 from flowc.event import Event, Record
-from flowc.naming import attribute_name
 from flowc_dsl.plan import FieldPlan, Plan, TypePlan
+from flowc_dsl.python_names import attribute_name
 from flowc_engine.typegen import SCALAR_TYPES, schema_hash
 
 DYNAMIC_MODULE = "flowc.events"

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from flowc.classes import Classes, maker
 from flowc.columns import FieldDecoders, FieldEncoders, MisfitError
-from flowc.naming import attribute_name
 from flowc_dsl.plan import EventPlan
+from flowc_dsl.python_names import attribute_name
 from flowc_engine import limits
 from flowc_engine.generations import History
 from flowc_engine.lifting import EventReader

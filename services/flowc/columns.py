@@ -19,8 +19,8 @@ import msgspec
 import pyarrow as pa
 
 from flowc.classes import Classes, type_text
-from flowc.naming import attribute_name
 from flowc_dsl.plan import FieldPlan, TypePlan
+from flowc_dsl.python_names import attribute_name
 from flowc_engine.schema import arrow_field, arrow_type
 
 Encode = Callable[[list[Any]], pa.Array]

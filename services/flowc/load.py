@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from flowc.errors import CodeError
-from flowc.naming import handler_name
 from flowc_dsl.plan import HandlerPlan, RetryPlan, ServicePlan
+from flowc_dsl.python_names import handler_name
 
 Shape = Literal["plain", "async", "async_generator"]
 Takes = Literal["event", "record_batch", "batch"]

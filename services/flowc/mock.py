@@ -20,8 +20,8 @@ from flowc.classes import Classes, maker
 from flowc.context import Context
 from flowc.event import Event
 from flowc.load import Function, Handler
-from flowc.naming import attribute_name, handler_name
 from flowc_dsl.plan import EventPlan, HandlerPlan, OutputPlan, ServicePlan, TypePlan
+from flowc_dsl.python_names import attribute_name, handler_name
 
 _MANY: Final = {"one": (1,), "maybe": (0, 1), "any": (0, 1, 2)}
 _PLAIN: Final[dict[str, Callable[[Context], Any]]] = {

@@ -1,4 +1,5 @@
-"""The corpus: `cases/NAME.flow`, or `cases/NAME/main.flow` with its imports, with what is said.
+"""The corpus: `cases/NAME.flow`, or `cases/NAME/main.flow` with its imports and the Python source
+of its services, with what is said.
 
 `NAME.diag` is the report in the `full` format; absent means that nothing is said. `FLOWC_REFRESH=1`
 rewrites the files, and the run still fails where one changed: nobody refreshes without a look.
@@ -29,7 +30,8 @@ def texts(name: str) -> dict[str, str]:
     if single.exists():
         return {"main.flow": single.read_text(encoding="utf-8")}
     root = CASES / name
-    return {p.relative_to(root).as_posix(): p.read_text() for p in sorted(root.rglob("*.flow"))}
+    found = sorted([*root.rglob("*.flow"), *root.rglob("*.py")])
+    return {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in found}
 
 
 def is_shown(found: Diagnostic, name: str) -> bool:

@@ -7,7 +7,7 @@ import pytest
 
 from flowc_dsl.compile import compile_program
 from flowc_dsl.evolution.compare import compare
-from flowc_dsl.rules.registry import PLANNED, declared_rules
+from flowc_dsl.rules.registry import declared_rules
 from support.programs import check_text
 
 FOLDER = files("flowc_dsl") / "rules" / "docs"
@@ -15,10 +15,14 @@ DOCS = {entry.name[:-3]: entry.read_text() for entry in FOLDER.iterdir()}
 NO_EXAMPLE = {"FLW008", "FLW903", "FLW999"}  # they are not about a text
 
 
-def block(code: str, heading: str) -> str:
-    found = re.search(rf"## {heading}\n+```flow\n(.*?)```", DOCS[code], re.DOTALL)
+def block(code: str, heading: str) -> dict[str, str]:
+    """The text of a section, and the Python beside it, which begins with its path as a comment."""
+    section = re.search(rf"## {heading}\n(.*?)(?=\n## |\Z)", DOCS[code], re.DOTALL)
+    found = re.search(r"\A\n+```flow\n(.*?)```", section[1] if section else "", re.DOTALL)
+    assert section, f"{code} has no section {heading!r}"
     assert found, f"{code} has no block under {heading!r}"
-    return found[1]
+    python = re.findall(r"```python\n# (\S+\.py)\n(.*?)```", section[1], re.DOTALL)
+    return {"main.flow": found[1], **dict(python)}
 
 
 def owned() -> list[str]:
@@ -32,10 +36,6 @@ def test_each_declared_rule_has_a_document_that_agrees_with_it():
         head = f"# {code}: {rule.name}\n\nLevel: {rule.level}\n\n## What it does\n"
         assert DOCS[code].startswith(head), code
         assert "## Why is this bad?" in DOCS[code]
-
-
-def test_no_document_is_of_a_code_that_is_only_planned():
-    assert not set(DOCS) & set(PLANNED)
 
 
 @pytest.mark.parametrize("code", owned())
@@ -58,7 +58,7 @@ def test_the_example_fires_and_the_alternative_does_not(code):
 )
 def test_the_change_fires_and_the_alternative_does_not(code):
     before, example, instead = (
-        compile_program({"main.flow": block(code, heading)}, "main.flow").system
+        compile_program(block(code, heading), "main.flow").system
         for heading in ("Before", "Example", "Use instead")
     )
     assert {change.code for change in compare(before, example) if change.code} == {code}

@@ -215,10 +215,6 @@ CASES = {
         event Out key id { id: uuid }
         service A { on In -> }                                    // FLW001
     """,
-    "an exemption of a code that comes later is no finding": """
-        service A { on In }
-        rules { allow FLW110 on A because "drained by hand" }
-    """,
     "a law with a name that is nothing is not judged, nor a limit of nothing": """
         service A { on In }
         rules {

@@ -13,7 +13,6 @@ from flowc_dsl.record import Record
 from flowc_dsl.rules.laws import empty_names, strictest_limits
 from flowc_dsl.rules.registry import (
     NOT_JUDGED,
-    PLANNED,
     UNKNOWN_NAME,
     Report,
     checked_rules,
@@ -131,8 +130,8 @@ def apply_exemptions(
     for exemption in system.exemptions:
         code, subject = exemption.code.name, exemption.subject.name
         judged = code not in needing or (needing[code] == "log" and with_log)
-        if code in PLANNED or not judged:
-            continue  # named by `not_judged`, or not judged this time
+        if not judged:
+            continue
         if code not in rules or is_fixed(code):
             kept.append(_unusable(exemption))
             continue
@@ -151,7 +150,7 @@ def _unusable(exemption: Exemption) -> Diagnostic:
     code = exemption.code.name
     if code in declared_rules() or code.startswith("FLW0"):
         return MATCHES_NOTHING.diagnostic(UselessExemption(exemption, possible=False))
-    codes = [*declared_rules(), *PLANNED]
+    codes = list(declared_rules())
     swapped = [known for known in codes if sorted(known) == sorted(code)]  # a common slip
     family = [known for known in codes if known[:4] == code[:4]]
     candidate = nearest(code, swapped) or nearest(code, family) or nearest(code, codes)
@@ -181,7 +180,6 @@ def empty_laws(system: System) -> Iterator[Diagnostic]:
 NOT_YET: Final = {
     "scenario": "checked, and run by no command yet",
     "test": "checked, and run by no command yet",
-    "allow": "kept, of a code that is not judged yet",
 }
 
 
@@ -207,10 +205,6 @@ def not_judged(system: System) -> Iterator[Diagnostic]:
         found.setdefault("scenario", []).append((scenario.name, scenario.span))
     for test in system.tests:
         found.setdefault("test", []).append((test.name, test.span))
-    for exemption in system.exemptions:
-        if exemption.code.name in PLANNED:
-            name = f"{exemption.code.name} on {exemption.subject.name}"
-            found.setdefault("allow", []).append((name, exemption.span))
     for construct, places in found.items():
         names = tuple(name for name, _ in places)
         yield NOT_JUDGED.diagnostic(NotJudged(construct, names, places[0][1]))

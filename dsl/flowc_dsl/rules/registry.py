@@ -109,9 +109,11 @@ def _load() -> None:
     from flowc_dsl.rules import (  # noqa: F401, PLC0415  # the families register themselves
         borders,
         capacity,
+        code,
         contract,
         delivery,
         effects,
+        emitting,
         exercise,
         expectations,
         hygiene,
@@ -157,10 +159,3 @@ BROKEN_LIVE = declare(
 INTERNAL_FAILURE = declare(
     "FLW999", "internal-failure", Level.ERROR, "the checker failed; the fault is not in your text"
 )
-
-# Codes that are promised and not judged yet: an exemption may name them already.
-PLANNED: dict[str, str] = {
-    "FLW108": "service code imports another service's code",
-    "FLW109": "service code emits an undeclared event",
-    "FLW110": "code shared without a library",
-}

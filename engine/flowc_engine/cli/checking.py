@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from flowc_dsl.drift.observed import Observed
     from flowc_dsl.model import System
     from flowc_dsl.plan import Plan
+    from flowc_dsl.pysource.facts import Code
     from flowc_engine.loader import LoadedProgram
 
     Observe = Callable[[Path, System], Observed | None]
@@ -40,7 +41,6 @@ class CheckedProgram:
     program: LoadedProgram | None = None
     compilation: Compilation | None = None
     at_root: Report | None = None
-    thresholds: Thresholds = DEFAULTS
 
     @property
     def plan(self) -> Plan:
@@ -83,8 +83,7 @@ def _check(
     except OSError as error:
         return _unreadable(shown, error)
     look = (lambda system: observe(program.root, system)) if observe else None
-    limits = _thresholds(program.root)
-    checked = check_texts(program.files, program.main, today, shown, limits, look)
+    checked = check_texts(program.files, program.main, today, shown, program.root, look)
     seen = seen_from_here(program.root)
     report = _rebased(checked.report, seen)
     return replace(checked, program=program, report=report, at_root=checked.report)
@@ -95,10 +94,11 @@ def check_texts(
     main: str,
     today: date,
     shown: str,
-    thresholds: Thresholds = DEFAULTS,
+    root: Path,
     look: Callable[[System], Observed | None] | None = None,
 ) -> CheckedProgram:
-    """Checks a program that is in memory; paths stay as they are. `look` asks its log."""
+    """Checks a program that is in memory, with the thresholds and the Python source of its
+    services below the root; paths stay as they are. `look` asks its log."""
     from flowc_dsl.compile import compile_program
 
     try:
@@ -113,13 +113,13 @@ def check_texts(
             today,
             before=compilation.diagnostics,
             sources=compilation.sources,
-            thresholds=thresholds,
+            thresholds=_thresholds(root),
+            code=_code(system, root),
             observed=observed,
         )
     except Exception as error:  # noqa: BLE001  # a fault of ours is a diagnostic too
         return _failed(shown, main, error)
-    code = _exit_code(report)
-    return CheckedProgram(shown, report, code, compilation=compilation, thresholds=thresholds)
+    return CheckedProgram(shown, report, _exit_code(report), compilation=compilation)
 
 
 def _thresholds(root: Path) -> Thresholds:
@@ -134,6 +134,17 @@ def _thresholds(root: Path) -> Thresholds:
         return load_config(root).thresholds
     except ConfigError:
         return DEFAULTS
+
+
+def _code(system: System | None, root: Path) -> Code | None:
+    """The Python source of the services, if any of it is there."""
+    runs = [service.run for service in system.services.values()] if system is not None else []
+    if system is None or not any(run is not None and run.kind == "python" for run in runs):
+        return None
+    from flowc_dsl.pysource.read import read_code
+    from flowc_engine.pythonfiles import PythonFiles
+
+    return read_code(system, PythonFiles(root))
 
 
 def _exit_code(report: Report) -> ExitCode:

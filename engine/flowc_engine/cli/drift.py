@@ -83,8 +83,7 @@ def _findings(checked: CheckedProgram, observed: Observed) -> list[Diagnostic]:
 
     assert checked.compilation is not None
     report = check_system(
-        checked.compilation.system, today(), sources=checked.compilation.sources,
-        thresholds=checked.thresholds, observed=observed,
+        checked.compilation.system, today(), sources=checked.compilation.sources, observed=observed,
     )  # fmt: skip
     return [d for d in report.diagnostics if d.code.startswith(_DRIFT)]
 

@@ -31,6 +31,7 @@ class Document:
 
 
 _HEAD = re.compile(r"# (FLW\d{3}): (\S+)\n+Level: (error|warning|info)\n")
+_LIKE_DIGITS = str.maketrans("OIL", "011")
 _WHAT = re.compile(r"## What it does\n+(.+?)(?:\.\s|\n\n|\Z)", re.DOTALL)
 
 
@@ -98,14 +99,15 @@ def _find(code: str) -> Document:
 
 
 def _unknown(code: str, wanted: str) -> NoReturn:
-    from flowc_dsl.rules.registry import PLANNED
-
-    if wanted in PLANNED:
-        fail(f"{wanted} ({PLANNED[wanted]}) is not judged yet, and has no document")
     from difflib import get_close_matches
 
     names = [name for document in documents().values() for name in (document.code, document.name)]
-    near = get_close_matches(wanted, names, n=1) or get_close_matches(code.lower(), names, n=1)
+    digits = f"FLW{wanted[3:].translate(_LIKE_DIGITS)}"
+    near = (
+        [digits]
+        if digits in names
+        else get_close_matches(wanted, names, n=1) or get_close_matches(code.lower(), names, n=1)
+    )
     hint = f"did you mean {near[0]}?" if near else "`flowc explain` lists all codes"
     fail(f"unknown code {code!r}; {hint}", ExitCode.USAGE)
 

@@ -66,7 +66,7 @@ def _fix_program(
     paths = {name: os.path.realpath(root / name) for name in program.files}
     files = {name: fixes.current(paths[name], data) for name, data in program.files.items()}
     barred: set[tuple[str, str, str]] = set()
-    texts = Texts(files, main, check_texts(files, main, today, checked.path, checked.thresholds))
+    texts = Texts(files, main, root, check_texts(files, main, today, checked.path, root))
     for _ in range(ROUNDS_MAX):
         found, _, _ = wanted(texts.checked.report, main, policy, entries)
         taken = texts.mended([d for d in found if _said(d) not in barred], allowed, today)
@@ -93,6 +93,7 @@ class Texts:
 
     files: dict[str, bytes]
     main: str
+    root: Path
     checked: CheckedProgram
 
     def mended(
@@ -128,11 +129,11 @@ class Texts:
     def _edited(self, result: Fixed, today: date) -> Texts | None:
         """None where the text would be more broken, or as broken after its faults were mended."""
         files = self.files | {p: _bytes(text, self.files[p]) for p, text in result.texts.items()}
-        then = check_texts(files, self.main, today, self.checked.path, self.checked.thresholds)
+        then = check_texts(files, self.main, today, self.checked.path, self.root)
         mends_text = any(found.code in SYNTAX_CODES for found in result.fixed)
         if then.compilation is None or _broken(then) > _broken(self.checked) - mends_text:
             return None
-        return Texts(files, self.main, then)
+        return Texts(files, self.main, self.root, then)
 
 
 def _bytes(text: str, before: bytes) -> bytes:

@@ -1,0 +1,2 @@
+def on_order_placed(event:
+    print(event)

@@ -1,0 +1,5 @@
+from shop_events import OrderConfirmed
+
+
+def confirm(event):
+    return OrderConfirmed(id=event.id)

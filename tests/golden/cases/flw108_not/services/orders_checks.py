@@ -1,0 +1,5 @@
+"""Of one service alone."""
+
+
+def check(amount):
+    assert amount

@@ -1,0 +1,1 @@
+TICK = 1  # of the library alone

@@ -1,0 +1,3 @@
+from helpers import TICK
+
+HOUR = 3600 * TICK

@@ -1,0 +1,3 @@
+from services.clock_parts import TICK
+
+HOUR = 3600 * TICK

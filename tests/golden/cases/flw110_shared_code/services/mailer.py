@@ -1,0 +1,10 @@
+from typing import TYPE_CHECKING
+
+from shop_events import OrderConfirmed
+
+if TYPE_CHECKING:
+    from libs import pricing
+
+
+def confirm(event):
+    return OrderConfirmed(id=event.id)
