@@ -14,7 +14,7 @@ ARGS ?=
 AIRLINE := examples/airline/airline.flow
 OUT := build/demo
 
-.PHONY: help demo demo-year test quick lint types test-slow bench grammar clean distclean
+.PHONY: help demo demo-year test quick lint types test-slow bench bench-check grammar clean distclean
 
 help:  ## this list
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "  make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ grammar: $(VENV)/for-test  ## the parser's table, after a change of flow.lark
 
 bench: $(VENV)/for-test  ## all workloads; ARGS='W1 W3 --runs 5'
 	$(BIN)/python bench/run.py $(ARGS)
+
+bench-check: $(VENV)/for-test  ## the compiler alone; ARGS=--large for 10,000 services
+	$(BIN)/python bench/bench_check.py $(ARGS)
 
 # ---- set-up: once, and again when pyproject.toml changes
 

@@ -3,6 +3,7 @@
 - `syntax`: text to tree; a tree always comes back
 - `lower`: tree to model, in passes; `compile` drives both
 - `graph`, `rules`, `check`: the model judged
+- `session`: all of it for a program that is edited, where what did not change is kept
 - `planning`: the model to a `plan`, which is all that an engine needs
 - `format`, `draw`, `diagnostics`: text and pictures of it all
 
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
     from flowc_dsl.compile import Compilation, ProgramError, compile_program
     from flowc_dsl.plan import Plan
     from flowc_dsl.planning import make_plan, unsupported
+    from flowc_dsl.session import Session
 
 __all__ = [
     "Compilation",
     "Plan",
     "ProgramError",
     "Report",
+    "Session",
     "check_system",
     "compile_program",
     "make_plan",
@@ -51,6 +54,10 @@ def __getattr__(name: str) -> object:
         from flowc_dsl import planning  # noqa: PLC0415  # lazy: see above
 
         home = planning
+    elif name == "Session":
+        from flowc_dsl import session  # noqa: PLC0415  # lazy: see above
+
+        home = session
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found: object = getattr(home, name)

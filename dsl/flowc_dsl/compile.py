@@ -6,7 +6,7 @@ text -> tree -> model -> (rules, elsewhere) -> plan
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from flowc_dsl.diagnostics.diagnostic import Diagnostic, Label, Level
 from flowc_dsl.diagnostics.order import in_order
 from flowc_dsl.lower.faults import TooMany
 from flowc_dsl.lower.imports import imports_of, resolve_import
+from flowc_dsl.lower.memo import Memo
 from flowc_dsl.lower.passes import PASSES
 from flowc_dsl.lower.work import Work
 from flowc_dsl.model import System
@@ -41,15 +42,17 @@ class Compilation:
     """One program; everything is computed when it is first asked for, and once.
 
     `files` are texts (or bytes) by path from the project's root, `/`-separated; `main` is the
-    path of the main file. A file that is imported and not there is a diagnostic.
+    path of the main file. A file that is imported and not there is a diagnostic. What `memo` keeps
+    of files that are the same is not computed again, and it takes in what is.
     """
 
     files: Mapping[str, str | bytes]
     main: str
+    memo: Memo = field(default_factory=Memo, compare=False, repr=False)
 
     @cached_property
     def _work(self) -> tuple[Work, tuple[Diagnostic, ...]]:
-        work = Work(self.files, self.main)
+        work = Work(self.files, self.main, self.memo)
         failures: list[Diagnostic] = []
         for name, run in PASSES:
             try:
@@ -112,9 +115,11 @@ class Compilation:
         return make_plan(self.system)
 
 
-def compile_program(files: Mapping[str, str | bytes], main: str) -> Compilation:
+def compile_program(
+    files: Mapping[str, str | bytes], main: str, memo: Memo | None = None
+) -> Compilation:
     """The compilation of a program; nothing is computed yet."""
-    return Compilation(files, main)
+    return Compilation(files, main, memo if memo is not None else Memo())
 
 
 def _failure(name: str, path: str, error: Exception) -> Diagnostic:

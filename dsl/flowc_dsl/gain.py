@@ -52,9 +52,10 @@ def calls_per_trigger(handler: Handler) -> float:
 def unbounded(graph: FlowGraph, knot: Iterable[Node]) -> Use | None:
     """The first output of a knot that one of its handlers emits into it any number of times."""
     inside = set(knot)
-    for node, (service, handler) in graph.handlers.items():
-        for group in handler.outputs if node in inside else ():
-            for output in group:
+    for node in graph.in_order(inside):
+        if isinstance(node, HandlerNode):
+            service, handler = graph.handlers[node]
+            for output in [output for group in handler.outputs for output in group]:
                 if output.many == "any" and EventNode(output.event.name) in inside:
                     return Use(service, handler, node, output.event)
     return None
@@ -96,5 +97,5 @@ def growth(count: int, steps: list[Step]) -> float:
 
 def knot_growth(graph: FlowGraph, knot: set[Node]) -> float:
     """`growth` over all events of a knot."""
-    events = [n for n in graph.successors if n in knot and isinstance(n, EventNode)]
+    events = [n for n in graph.in_order(knot) if isinstance(n, EventNode)]
     return growth(len(events), steps_of(graph, events, knot))

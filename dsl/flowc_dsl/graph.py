@@ -5,18 +5,18 @@ outputs, so a path reads `OrderPlaced -> Stock.on OrderPlaced -> StockReserved`.
 merely reads (`unless`) is no edge. Names that are not declared are nodes too: what a name is, is
 not the graph's question.
 
-networkx costs more to import than a small system costs to check, so the walks that every check
-needs are plain, and `networkx()` builds the `DiGraph` for those that need more (cycles, exports).
+networkx costs more to import than a small system costs to check, so the walks that a check needs
+are plain, and `networkx()` builds the `DiGraph` for those that need more.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from graphlib import CycleError, TopologicalSorter
-from typing import TYPE_CHECKING, NamedTuple
+from functools import cached_property, wraps
+from graphlib import TopologicalSorter
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from flowc_dsl.model import Handler, Ref, Service, System
 from flowc_dsl.rules.wording import duration, meant
@@ -48,6 +48,9 @@ class HandlerNode(NamedTuple):
 
 
 Node = EventNode | HandlerNode
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+Result = TypeVar("Result")
 
 
 def handler_label(handler: Handler) -> str:
@@ -88,11 +91,16 @@ class FlowGraph:
     watches: Mapping[str, tuple[Use, ...]] = field(default_factory=dict)  # by `unless`
     thresholds: Thresholds = DEFAULTS  # what the rules measure it against
     code: Code | None = None  # the services' Python source, where it is there and was read
+    shared: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def rank(self) -> Mapping[Node, int]:
         """The place of each node in the order of the text."""
         return {node: number for number, node in enumerate(self.successors)}
+
+    def in_order(self, nodes: Iterable[Node]) -> list[Node]:
+        """These nodes in the order of the text."""
+        return sorted(nodes, key=self.rank.__getitem__)
 
     @cached_property
     def edge_count(self) -> int:
@@ -104,11 +112,22 @@ class FlowGraph:
 
     def emitters(self, event: str) -> tuple[str, ...]:
         """The services that emit the event, each once."""
-        return _services(self.emits.get(event, ()))
+        return self._emitters.get(event, ())
 
     def readers(self, event: str) -> tuple[str, ...]:
         """The services that read the event, by trigger or `unless`, each once."""
-        return _services((*self.triggers.get(event, ()), *self.watches.get(event, ())))
+        return self._readers.get(event, ())
+
+    @cached_property
+    def _emitters(self) -> Mapping[str, tuple[str, ...]]:
+        return {event: _services(uses) for event, uses in self.emits.items()}
+
+    @cached_property
+    def _readers(self) -> Mapping[str, tuple[str, ...]]:
+        found = {event: _services(uses) for event, uses in self.triggers.items()}
+        for event, uses in self.watches.items():
+            found[event] = _services((*self.triggers.get(event, ()), *uses))
+        return found
 
     @cached_property
     def misread(self) -> frozenset[str]:
@@ -127,9 +146,12 @@ class FlowGraph:
 
         return taint(self)
 
-    def reached_from(self, roots: Iterable[Node]) -> set[Node]:
-        """What can happen once the roots do: any trigger of `on`, but every side of a join."""
-        reached: set[Node] = set()
+    def reached_from(self, roots: Iterable[Node], before: Iterable[Node] = ()) -> set[Node]:
+        """What can happen once the roots do: any trigger of `on`, but every side of a join.
+
+        `before` is what happens anyway, with all that follows from it.
+        """
+        reached = set(before)
         queue = deque(roots)
         while queue:
             node = queue.popleft()
@@ -163,31 +185,26 @@ class FlowGraph:
                     queue.append(successor)
         return ()
 
-    @cached_property
-    def acyclic(self) -> bool:
-        try:
-            TopologicalSorter(self.predecessors).prepare()
-        except CycleError:
-            return False
-        return True
-
     def cyclic_components(self, within: set[Node] | None = None) -> list[set[Node]]:
         """The strongly connected components that hold a cycle, in the order of their first node."""
-        if self.acyclic:
-            return []
-        import networkx as nx  # noqa: PLC0415  # lazy: most systems have no cycle
+        if within is None:
+            return self._cyclic
+        return self._components(within & set[Node]().union(*self._cyclic))
 
-        graph = self.networkx()
-        part = graph if within is None else graph.subgraph(within)
-        found = [set(c) for c in nx.strongly_connected_components(part) if len(c) > 1]
-        return sorted(found, key=lambda found: min(self.rank[node] for node in found))
+    @cached_property
+    def _cyclic(self) -> list[set[Node]]:
+        return self._components(_on_cycles(self.successors, self.predecessors))
+
+    def _components(self, nodes: set[Node]) -> list[set[Node]]:
+        found = strong_components(self.successors, nodes)
+        return sorted((c for c in found if len(c) > 1), key=lambda c: min(self.rank[n] for n in c))
 
     @cached_property
     def groups(self) -> tuple[tuple[Node, ...], ...]:
         """The cyclic components, and each other node by itself: each behind all that lead to it."""
         rings = self.cyclic_components()
         ring_of = {node: number for number, ring in enumerate(rings) for node in ring}
-        groups = [tuple(sorted(ring, key=lambda node: self.rank[node])) for ring in rings]
+        groups = [tuple(self.in_order(ring)) for ring in rings]
         for node in self.successors:
             if node not in ring_of:
                 ring_of[node] = len(groups)
@@ -217,27 +234,35 @@ def build_graph(
 ) -> FlowGraph:
     """The graph of a system, whatever is wrong with it."""
     handlers = dict(_handlers(system))
-    successors: dict[Node, list[Node]] = {EventNode(name): [] for name in system.events}
-    predecessors: dict[Node, list[Node]] = {EventNode(name): [] for name in system.events}
+    nodes = {name: EventNode(name) for name in system.events}
+    successors: dict[Node, list[Node]] = {node: [] for node in nodes.values()}
+    predecessors: dict[Node, list[Node]] = {node: [] for node in nodes.values()}
     emits: dict[str, list[Use]] = {}
     triggers: dict[str, list[Use]] = {}
     watches: dict[str, list[Use]] = {}
 
-    def connect(a: Node, b: Node) -> None:
-        successors.setdefault(a, []).append(b)
-        predecessors.setdefault(a, [])
-        successors.setdefault(b, [])
-        predecessors.setdefault(b, []).append(a)
+    def node_of(name: str) -> EventNode:
+        node = nodes.get(name)
+        if node is None:
+            node = nodes[name] = EventNode(name)
+            successors[node], predecessors[node] = [], []
+        return node
 
     for node, (service, handler) in handlers.items():
-        successors.setdefault(node, [])
-        predecessors.setdefault(node, [])
+        after = successors[node] = []
+        before = predecessors[node] = []
         for ref in handler.triggers:
             triggers.setdefault(ref.name, []).append(Use(service, handler, node, ref))
-            connect(EventNode(ref.name), node)
+            event = node_of(ref.name)
+            if event not in before:  # each neighbour once, in the order written
+                before.append(event)
+                successors[event].append(node)
         for ref in handler.output_refs():
             emits.setdefault(ref.name, []).append(Use(service, handler, node, ref))
-            connect(node, EventNode(ref.name))
+            event = node_of(ref.name)
+            if event not in after:
+                after.append(event)
+                predecessors[event].append(node)
         for ref in handler.unless:
             watches.setdefault(ref.name, []).append(Use(service, handler, node, ref))
     return FlowGraph(
@@ -245,9 +270,9 @@ def build_graph(
         handlers=handlers,
         successors=_frozen(successors),
         predecessors=_frozen(predecessors),
-        emits={name: tuple(uses) for name, uses in emits.items()},
-        triggers={name: tuple(uses) for name, uses in triggers.items()},
-        watches={name: tuple(uses) for name, uses in watches.items()},
+        emits=_frozen(emits),
+        triggers=_frozen(triggers),
+        watches=_frozen(watches),
         thresholds=thresholds,
         code=code,
     )
@@ -259,13 +284,82 @@ def _handlers(system: System) -> Iterator[tuple[HandlerNode, tuple[Service, Hand
             yield HandlerNode(service.name, index, handler_label(handler)), (service, handler)
 
 
-def _frozen(adjacency: dict[Node, list[Node]]) -> dict[Node, tuple[Node, ...]]:
-    """Each neighbour once, in the order written."""
-    return {node: tuple(dict.fromkeys(found)) for node, found in adjacency.items()}
+def _frozen(found: dict[Key, list[Value]]) -> dict[Key, tuple[Value, ...]]:
+    return {key: tuple(values) for key, values in found.items()}
 
 
 def _services(uses: Iterable[Use]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(use.service.name for use in uses))
+    return tuple(dict.fromkeys([use.service.name for use in uses]))
+
+
+def _on_cycles(
+    after: Mapping[Node, Sequence[Node]], before: Mapping[Node, Sequence[Node]]
+) -> set[Node]:
+    """All nodes that are on a cycle, and some between cycles: the few that are worth a search.
+
+    What nothing leads to, or what leads nowhere, is taken away until there is no such node.
+    """
+    left = set(after)
+    for ahead, behind in ((before, after), (after, before)):
+        waits = {node: len([other for other in ahead[node] if other in left]) for node in left}
+        free = [node for node, count in waits.items() if not count]
+        while free:
+            node = free.pop()
+            left.discard(node)
+            for other in behind[node]:
+                if other in left:
+                    waits[other] -= 1
+                    if not waits[other]:
+                        free.append(other)
+    return left
+
+
+def strong_components(after: Mapping[Node, Sequence[Node]], nodes: set[Node]) -> list[set[Node]]:
+    """The strongly connected components of the graph of these nodes (Tarjan), without recursion."""
+    found: list[set[Node]] = []
+    number: dict[Node, int] = {}
+    low: dict[Node, int] = {}
+    open_: dict[Node, None] = {}  # in the order in which they were met
+    for root in nodes:
+        if root in number:
+            continue
+        path = [(root, iter(after[root]))]
+        number[root] = low[root] = len(number)
+        open_[root] = None
+        while path:
+            node, rest = path[-1]
+            for other in rest:
+                if other not in nodes:
+                    continue
+                if other not in number:
+                    number[other] = low[other] = len(number)
+                    open_[other] = None
+                    path.append((other, iter(after[other])))
+                    break
+                if other in open_:
+                    low[node] = min(low[node], number[other])
+            else:
+                path.pop()
+                if path:
+                    low[path[-1][0]] = min(low[path[-1][0]], low[node])
+                if low[node] == number[node]:
+                    component: set[Node] = set()
+                    while node not in component:
+                        component.add(open_.popitem()[0])
+                    found.append(component)
+    return found
+
+
+def once_a_graph(compute: Callable[[FlowGraph], Result]) -> Callable[[FlowGraph], Result]:
+    """What several rules need of a graph is computed when the first asks."""
+
+    @wraps(compute)
+    def shared(graph: FlowGraph) -> Result:
+        if compute not in graph.shared:
+            graph.shared[compute] = compute(graph)
+        return cast("Result", graph.shared[compute])
+
+    return shared
 
 
 def _back(node: Node, start: Node, parents: Mapping[Node, Node]) -> tuple[Node, ...]:

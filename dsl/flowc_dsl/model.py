@@ -9,12 +9,14 @@ names that do not exist.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from flowc_dsl.source import Span
 
 Many = Literal["one", "maybe", "any"]  # `A`, `A?`, `A*`
-Literal_ = str | int | float | bool | None | tuple["Literal_", ...] | dict[str, "Literal_"]
+# What is inside of a list or an object is a `Literal_` again; so written, the decoder of the cache
+# can't read the type.
+Literal_ = str | int | float | bool | None | tuple[Any, ...] | dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,7 @@ class Handler:
     takes: Takes | None = None
 
     def output_refs(self) -> tuple[Ref, ...]:
-        return tuple(o.event for group in self.outputs for o in group)
+        return tuple([o.event for group in self.outputs for o in group])
 
 
 @dataclass(frozen=True, slots=True)

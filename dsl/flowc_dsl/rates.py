@@ -121,7 +121,7 @@ def _solve(graph: FlowGraph, group: tuple[Node, ...], found: dict[Node, Rate]) -
         endless = math.inf in inflow or unbounded(graph, knot - given)
         if endless or growth(len(events), steps) >= 1 - TOLERANCE:
             sizes = None
-        elif any(n in knot and h.kind == "join" for n, (_, h) in graph.handlers.items()):
+        elif any(isinstance(n, HandlerNode) and graph.handlers[n][1].kind == "join" for n in knot):
             sizes = _iterated(graph, group, events, found, known=known)
         else:
             sizes = geometric(inflow, steps)
@@ -139,7 +139,9 @@ def _is_given(system: System, node: Node) -> bool:
 
 def _inflow_known(graph: FlowGraph, group: tuple[Node, ...], found: Mapping[Node, Rate]) -> bool:
     """Whether all that leads into a knot is known; what is in it is taken for known."""
-    assumed = {**dict.fromkeys(group, Rate(0.0)), **found}
+    assumed = {node: Rate(0.0) for node in group}
+    before = {p for node in group for p in graph.predecessors[node]}
+    assumed |= {node: found[node] for node in before if node in found}
     return all(_rate(graph, node, assumed).known for node in group)
 
 

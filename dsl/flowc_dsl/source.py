@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -31,8 +32,8 @@ class Source:
     line_starts: tuple[int, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        starts = [0]
-        starts += [i + 1 for i, char in enumerate(self.text) if char == "\n"]
+        lines = self.text.split("\n")[:-1]
+        starts = accumulate((len(line) + 1 for line in lines), initial=0)
         object.__setattr__(self, "line_starts", tuple(starts))
 
     def position(self, offset: int) -> Position:

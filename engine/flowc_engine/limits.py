@@ -14,6 +14,11 @@ BATCH_ROWS_MAX: Final = 65_536
 BATCHES_PER_MESSAGE_MAX: Final = 1_024
 ERROR_TEXT_CHARS_MAX: Final = 4_000
 
+# ---- the cache of `flowc check`
+CACHE_FROM_BYTES: Final = 64 * KIB  # of a program; a smaller one is checked as quickly without
+CACHE_FILE_BYTES_MAX: Final = 128 * MIB
+CACHE_FILES_MAX: Final = 16  # two a program
+
 # ---- coalescing at the sender: a lone event is sent at once; under load, batches grow to these
 COALESCE_ROWS_MAX: Final = 2_000
 COALESCE_BYTES_MAX: Final = 1 * MIB

@@ -1,4 +1,4 @@
-"""Pass 4: events and commands, their keys, versions and upcasts."""
+"""Events and commands, their keys, versions and upcasts."""
 
 from __future__ import annotations
 
@@ -14,14 +14,8 @@ from flowc_dsl.model import Event
 from flowc_dsl.syntax import tree as t
 
 
-def lower_events(work: Work) -> None:
-    """All events and commands."""
-    for tree, context, item in work.each_item():
-        if isinstance(item, t.Event) and work.owns(tree, item.name):
-            work.events[item.name.text] = _event(work, tree, context, item)
-
-
-def _event(work: Work, tree: t.Tree, context: t.Context | None, item: t.Event) -> Event:
+def lower_event(work: Work, tree: t.Tree, context: t.Context | None, item: t.Event) -> Event:
+    """One event or command."""
     name = item.name.text
     owner = f"{item.kind.text} `{name}`"
     clauses = once(work, tree, item.clauses, owner)

@@ -15,6 +15,7 @@ from flowc_dsl.lower.faults import (
     OtherSystem,
     Repeated,
 )
+from flowc_dsl.lower.memo import KeptFile
 from flowc_dsl.lower.work import Work, ref
 from flowc_dsl.source import Source, Span
 from flowc_dsl.syntax import parse
@@ -37,6 +38,8 @@ BEGINNINGS: Final = frozenset(
 def imports_of(text: str) -> tuple[str, ...]:
     """The paths that a file imports, as written. Much cheaper than a tree, and as good for any
     text that parses."""
+    if "import" not in text:
+        return ()
     return tuple(unquoted(match[1]) for match in _IMPORT.finditer(text) if match[1])
 
 
@@ -83,19 +86,28 @@ def _load(work: Work, main: str) -> None:
         if path in work.trees:
             continue
         work.file = path
-        source, fault = decode(path, work.given[path])
-        work.sources[path] = source
-        if fault is not None:
-            work.report(fault)
-            work.broken = True
-            work.trees[path] = t.Tree(source, (), ())
-            continue
-        tree = parse(source)
+        tree = _tree(work, path, work.given[path])
+        work.sources[path] = tree.source
         work.trees[path] = tree
         work.faults += tree.faults
         work.broken |= bool(tree.faults)
         pending += reversed([p for _, p in _targets(tree) if p in work.given])
         _check_imports(work, tree)
+
+
+def _tree(work: Work, path: str, data: str | bytes) -> t.Tree:
+    """Of a file that can't be read, an empty one."""
+    kept = work.memo.tree(path, data)
+    if kept is not None:
+        return kept
+    source, fault = decode(path, data)
+    if fault is not None:
+        work.report(fault)
+        work.broken = True
+        return t.Tree(source, (), ())
+    tree = parse(source)
+    work.memo.files[path] = KeptFile(data, tree)
+    return tree
 
 
 def _targets(tree: t.Tree) -> list[tuple[t.Import, str]]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from flowc_dsl.lower.faults import BuiltIn, CaseTwin, Conflict, DeclaredTwice, Reserved
-from flowc_dsl.lower.work import BUILT_IN, Declared, Work
+from flowc_dsl.lower.memo import Declarations, Declared
+from flowc_dsl.lower.work import BUILT_IN, Work, items_of
 from flowc_dsl.model import Context, Library
 from flowc_dsl.source import Span
 from flowc_dsl.syntax import tree as t
@@ -24,35 +27,53 @@ def declare_names(work: Work) -> None:
     """Fills `declared`, `contexts` and `libraries`."""
     lower: dict[str, str] = {}
     titles: dict[str, Span] = {}
-    for tree, _, item in work.each_item():
+    for tree in work.each_tree():
+        for name, declared, item in _declarations(work, tree):
+            if isinstance(item, t.Test):
+                _title(work, tree, item, titles)
+                continue
+            if isinstance(item, t.Context):
+                _context(work, tree, item)
+            if _declare(work, name, declared):
+                if isinstance(item, t.Event):
+                    _event_name(work, declared.span, declared.kind, name, lower)
+                if isinstance(item, t.Library):
+                    work.libraries[name] = Library(name, item.path.value, declared.span)
+
+
+def _declarations(work: Work, tree: t.Tree) -> Declarations:
+    """What a file declares, tests too: they follow from its tree alone."""
+    kept = work.memo.files.get(tree.source.path)
+    if kept is None or kept.tree is not tree:
+        return tuple(_each_declaration(tree))
+    if kept.declarations is None:
+        kept.declarations = tuple(_each_declaration(tree))
+    return kept.declarations
+
+
+def _each_declaration(tree: t.Tree) -> Iterator[tuple[str, Declared, t.Node]]:
+    for _, item in items_of(tree):
         if isinstance(item, t.Test):
-            _title(work, tree, item, titles)
+            yield item.title.value, Declared("test", tree.span(item.title)), item
+            continue
         kind = _KINDS.get(type(item))
         name = getattr(item, "name", None)
-        if kind is None or not isinstance(name, t.Name) or not name.text:
-            continue
-        if isinstance(item, t.Event):
-            kind = item.kind.text
-        if isinstance(item, t.Context):
-            _context(work, tree, item)
-        if _declare(work, tree, name, kind):
-            if isinstance(item, t.Event):
-                _event_name(work, tree.span(name), kind, name.text, lower)
-            if isinstance(item, t.Library):
-                work.libraries[name.text] = Library(name.text, item.path.value, tree.span(name))
+        if kind is not None and isinstance(name, t.Name) and name.text:
+            kind = item.kind.text if isinstance(item, t.Event) else kind
+            yield name.text, Declared(kind, tree.span(name)), item
 
 
-def _declare(work: Work, tree: t.Tree, name: t.Name, kind: str) -> bool:
-    span = tree.span(name)
-    first = work.declared.get(name.text)
+def _declare(work: Work, name: str, declared: Declared) -> bool:
+    kind, span = declared.kind, declared.span
+    first = work.declared.get(name)
     if first is not None:
         if not first.kind == kind == "context":
-            work.report(DeclaredTwice(span, kind, name.text, first.span, first.kind))
+            work.report(DeclaredTwice(span, kind, name, first.span, first.kind))
         return False
-    if name.text in BUILT_IN and kind in ("type", "enum"):
-        work.report(BuiltIn(span, kind, name.text))
+    if name in BUILT_IN and kind in ("type", "enum"):
+        work.report(BuiltIn(span, kind, name))
         return False
-    work.declared[name.text] = Declared(kind, span)
+    work.declared[name] = declared
     return True
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from flowc_dsl.lower.events import lower_events
 from flowc_dsl.lower.expectations import lower_expectations
 from flowc_dsl.lower.imports import load_files
+from flowc_dsl.lower.items import lower_items
 from flowc_dsl.lower.laws import lower_laws
 from flowc_dsl.lower.names import declare_names
 from flowc_dsl.lower.resolve import resolve_names
-from flowc_dsl.lower.services import lower_services
 from flowc_dsl.lower.types import lower_types
 from flowc_dsl.lower.work import Work
 
@@ -21,8 +20,7 @@ PASSES: Final[tuple[tuple[str, Callable[[Work], None]], ...]] = (
     ("declaring names", declare_names),
     # types before events, whose keys depend on them
     ("lowering types", lower_types),
-    ("lowering events", lower_events),
-    ("lowering services", lower_services),
+    ("lowering events and services", lower_items),
     ("lowering rules", lower_laws),
     # samples are compared with events and types
     ("lowering expectations", lower_expectations),

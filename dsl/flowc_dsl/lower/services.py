@@ -1,4 +1,4 @@
-"""Pass 5: services, with their stores and handlers."""
+"""Services, with their stores and handlers."""
 
 from __future__ import annotations
 
@@ -28,14 +28,8 @@ _TARGET: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*)?")
 _ONCE: Final = (t.Run, t.Replicas, t.Stateless, t.Sees, t.Args, t.Env)
 
 
-def lower_services(work: Work) -> None:
-    """All services."""
-    for tree, context, item in work.each_item():
-        if isinstance(item, t.Service) and work.owns(tree, item.name):
-            work.services[item.name.text] = _service(work, tree, context, item)
-
-
-def _service(work: Work, tree: t.Tree, context: t.Context | None, item: t.Service) -> Service:
+def lower_service(work: Work, tree: t.Tree, context: t.Context | None, item: t.Service) -> Service:
+    """One service, with its stores and handlers."""
     name = item.name.text
     single = once(work, tree, [i for i in item.items if isinstance(i, _ONCE)], f"service `{name}`")
     run, replicas, sees = single.get(t.Run), single.get(t.Replicas), single.get(t.Sees)

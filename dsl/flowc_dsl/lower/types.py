@@ -180,7 +180,8 @@ def _bad_args(work: Work, tree: t.Tree, node: t.Type, wanted: int) -> None:
 def _check_map_key(work: Work, tree: t.Tree, node: t.Type, key: TypeRef) -> None:
     declared = work.declared.get(key.name)
     known = key.name in MAP_KEYS or (declared is not None and declared.kind == "enum")
-    if key.name in BUILT_IN | work.declared.keys() and (not known or key.optional):
+    is_type = key.name in BUILT_IN or declared is not None  # else it is FLW207
+    if is_type and (not known or key.optional):
         what = "optional" if known else f"`{key.name}`"
         names = ", ".join(f"`{name}`" for name in MAP_KEYS)
         message = f"the key of a map can't be {what}"

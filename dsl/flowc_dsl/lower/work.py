@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from flowc_dsl import limits
+from flowc_dsl.lower.memo import Declared, Memo
 from flowc_dsl.model import (
     Context,
     Enum,
@@ -21,7 +22,7 @@ from flowc_dsl.model import (
     Test,
 )
 from flowc_dsl.rules.wording import nearest
-from flowc_dsl.source import Source, Span
+from flowc_dsl.source import Source
 from flowc_dsl.syntax import tree as t
 from flowc_dsl.syntax.faults import Fault
 
@@ -31,14 +32,6 @@ SCALAR_NAMES = frozenset(
 BUILT_IN = SCALAR_NAMES | {"list", "map"}
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """What a name is, and where it became that."""
-
-    kind: str  # event, command, type, enum, library, service, context, expectation, scenario
-    span: Span
-
-
 @dataclass(slots=True)
 class Work:
     """`given` are the files as they came, `sources` and `trees` those of the program, main
@@ -46,6 +39,7 @@ class Work:
 
     given: Mapping[str, str | bytes]
     main: str
+    memo: Memo = field(default_factory=Memo)
     sources: dict[str, Source] = field(default_factory=dict)
     trees: dict[str, t.Tree] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
@@ -75,6 +69,11 @@ class Work:
         else:
             self.dropped += 1
 
+    @property
+    def told(self) -> int:
+        """How many faults were reported."""
+        return len(self.faults) + self.dropped
+
     def nearest(self, name: str, candidates: Collection[str]) -> str | None:
         """The candidate that was probably meant; none once enough time was spent on guesses."""
         self.comparisons += len(candidates)
@@ -92,17 +91,23 @@ class Work:
     def each_item(self) -> Iterator[tuple[t.Tree, t.Context | None, t.Node]]:
         """Every declaration with its file and the context that it stands in."""
         for tree in self.each_tree():
-            for item in tree.items:
-                yield tree, None, item
-                if isinstance(item, t.Context):
-                    for member in item.members:
-                        yield tree, item, member
+            for context, item in items_of(tree):
+                yield tree, context, item
 
     def owns(self, tree: t.Tree, name: t.Name) -> bool:
         """Whether this place is the one that declares the name; a second declaration is left
         out."""
         found = self.declared.get(name.text)
         return found is not None and found.span == tree.span(name)
+
+
+def items_of(tree: t.Tree) -> Iterator[tuple[t.Context | None, t.Node]]:
+    """The declarations of a file, each with the context that it stands in."""
+    for item in tree.items:
+        yield None, item
+        if isinstance(item, t.Context):
+            for member in item.members:
+                yield item, member
 
 
 def ref(tree: t.Tree, name: t.Name) -> Ref:

@@ -102,11 +102,11 @@ def unread_field(graph: FlowGraph) -> Iterator[Finding]:
         uses = graph.triggers.get(event.name, ())
         if event.exported or not uses or any(use.handler.reads is None for use in uses):
             continue
-        needed = {event.key.name} if event.key else set()
+        needed = expected | ({event.key.name} if event.key else set())
         needed |= {ref.name for use in uses for _, ref in named_fields(use.handler)}
         readers = tuple(dict.fromkeys(use.service.name for use in uses))
         for field in event.fields:
-            if field.name not in needed | expected and not field.deprecated:
+            if field.name not in needed and not field.deprecated:
                 yield UnreadField(event, field, readers)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from flowc_dsl.diagnostics.diagnostic import Label, Level
-from flowc_dsl.graph import FlowGraph, HandlerNode
+from flowc_dsl.graph import FlowGraph, HandlerNode, once_a_graph
 from flowc_dsl.model import Event, Handler, Ref, Retry, Service, Store
 from flowc_dsl.record import Record
 from flowc_dsl.rules.registry import Finding, Report, rule
@@ -26,7 +26,12 @@ class Demand(Record):
         return f"handler `{self.node}` {self.how} `{self.field.name}`"
 
 
-def _demands(graph: FlowGraph) -> Iterator[Demand]:
+@once_a_graph
+def _demands(graph: FlowGraph) -> tuple[Demand, ...]:
+    return tuple(_each_demand(graph))
+
+
+def _each_demand(graph: FlowGraph) -> Iterator[Demand]:
     events = graph.system.events
     for node, (_, handler) in graph.handlers.items():
         asked: dict[str, tuple[Ref, str]] = {}
@@ -47,7 +52,7 @@ def _demands(graph: FlowGraph) -> Iterator[Demand]:
 
 def _has(event: Event, name: str) -> bool:
     """A field that is not there is FLW404, and no second fault."""
-    return any(field.name == name for field in event.fields)
+    return name in [field.name for field in event.fields]
 
 
 class OtherKey(Record):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 _WORDS: Final = r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+"
@@ -35,6 +36,7 @@ _VERBS_TEXT: Final = """
     sequence silence sing sling sling station string supplement swing transition version wing glance
     dance sanction balance
     """
+NAMES_KEPT_MAX: Final = 65_536  # of an editor's session, that are not looked at again
 _VERBS: Final = frozenset(_VERBS_TEXT.split())
 
 
@@ -48,6 +50,7 @@ def is_past(word: str) -> bool:
     return word in _IRREGULAR or (len(word) > 3 and word.endswith("ed") and word not in _NOT_PAST)
 
 
+@lru_cache(NAMES_KEPT_MAX)
 def tells_past(name: str) -> bool:
     """Whether a name says what has happened: `OrderPlaced`, `PaymentTakenByCard`."""
     return any(is_past(word) for word in words(name))

@@ -14,7 +14,7 @@ from functools import reduce
 from operator import and_, or_
 
 from flowc_dsl.diagnostics.diagnostic import Label, Level
-from flowc_dsl.graph import EventNode, FlowGraph, HandlerNode, Node
+from flowc_dsl.graph import EventNode, FlowGraph, HandlerNode, Node, once_a_graph
 from flowc_dsl.model import Output, Scenario, System, Test
 from flowc_dsl.record import Record
 from flowc_dsl.rules.registry import Finding, Report, rule
@@ -60,14 +60,21 @@ def unexercised_output(graph: FlowGraph) -> Iterator[Finding]:
     trials = [*_tests(graph.system), *_scenarios(graph.system)]
     choices = _choices(graph) if trials else {}
     exercised: dict[Choice, Trial] = {}
+    open_: dict[Node, set[str]] = {}
+    for node, name in choices:
+        open_.setdefault(node, set()).add(name)
     for trial in trials:
-        for choice in _exercised(graph, trial, choices.keys() - exercised.keys()):
-            exercised[choice] = trial
+        for node, name in _exercised(graph, trial, open_):
+            exercised[node, name] = trial
+            open_[node].discard(name)
+    exercised_at: dict[Node, list[tuple[str, Trial]]] = {}
+    for (node, name), trial in exercised.items():
+        exercised_at.setdefault(node, []).append((name, trial))
     for (node, name), output in choices.items():
         if (node, name) not in exercised:
             handler = graph.handlers[node][1]
             trigger = handler.triggers[0].name if handler.triggers else ""
-            others = [(out, exercised[at, out]) for at, out in exercised if at == node]
+            others = exercised_at.get(node, ())
             yield Unexercised(node, output, trigger, min(others, default=None, key=_by_place))
 
 
@@ -113,13 +120,15 @@ def _loaded(scenario: Scenario) -> frozenset[str]:
     return frozenset(load.event.name for load in scenario.loads)
 
 
-def _exercised(graph: FlowGraph, trial: Trial, open_: set[Choice]) -> Iterator[Choice]:
+def _exercised(graph: FlowGraph, trial: Trial, open_: Mapping[Node, set[str]]) -> Iterator[Choice]:
     reached = _reached(graph, trial)
     goals = {EventNode(name) for name in trial.goals} & reached
     possible = [
         (node, name)
-        for node, name in open_
-        if node in reached and _emits(trial, node, EventNode(name))
+        for node in reached
+        if isinstance(node, HandlerNode) and node in open_
+        for name in open_[node]
+        if _emits(trial, node, EventNode(name))
     ]
     if not goals or not possible:
         return
@@ -141,10 +150,15 @@ def _emits(trial: Trial, node: Node, event: Node) -> bool:
     return answers is None or event.name in answers
 
 
+@once_a_graph
+def _timers(graph: FlowGraph) -> list[Node]:
+    return [node for node in graph.handlers if not graph.predecessors[node]]
+
+
 def _reached(graph: FlowGraph, trial: Trial) -> set[Node]:
     """What can come of the beginning."""
     begins: list[Node] = [EventNode(name) for name in sorted(trial.begins)]
-    queue = deque(begins + [node for node in graph.handlers if not graph.predecessors[node]])
+    queue: deque[Node] = deque([*begins, *_timers(graph)])
     reached: set[Node] = set()
     while queue:
         node = queue.popleft()

@@ -9,7 +9,7 @@ from flowc_dsl.graph import EventNode, FlowGraph, Node
 from flowc_dsl.model import Event, Expect, Ref
 from flowc_dsl.record import Record
 from flowc_dsl.rules.registry import Finding, Report, rule
-from flowc_dsl.rules.wiring import is_emitted, is_read, is_root
+from flowc_dsl.rules.wiring import from_roots, is_emitted, is_read
 from flowc_dsl.rules.wording import quoted
 
 
@@ -52,7 +52,7 @@ def find_idle(graph: FlowGraph) -> Iterator[Idle]:
     """The expectations that nothing can trigger, or that can't be kept."""
     if not graph.system.expects:
         return
-    reached = graph.reached_from(node for node in graph.successors if is_root(graph, node))
+    reached = from_roots(graph)
     for expect in graph.system.expects:
         both = expect.form == "never_with"
         needed = [*expect.events, *(expect.targets if both else ())]

@@ -179,7 +179,7 @@ def broken_law(graph: FlowGraph) -> Iterator[Finding]:
         starts, goals = _nodes(graph, law.source.name), _nodes(graph, law.target.name)
         if not _is_way(graph.system, law.via) or law.span in empty or not (starts and goals):
             continue  # FLW207 or FLW902
-        way, reached = _way(graph, law, law.source.name, law.target.name)
+        way, reached = _way(graph, law, law.source.name, law.target.name, starts, goals)
         if law.kind == "forbid" and way:
             via = f" via `{law.via.name}`" if law.via else ""
             words = f"`{law.source.name}` reaches `{law.target.name}`{via}"
@@ -231,13 +231,18 @@ def _services(system: System, name: str) -> Mapping[str, Service]:
 
 
 def _way(
-    graph: FlowGraph, law: Law, source: str, target: str
+    graph: FlowGraph,
+    law: Law,
+    source: str,
+    target: str,
+    starts: frozenset[Node],
+    goals: frozenset[Node],
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """A shortest way as names, else (); and, for a path, the services that are reached."""
     via = law.via.name if law.via else None
     if via is not None and _is_shared(graph.system, via):
         return _shared(graph.system, source, target, via), ()
-    return _walk(graph, _nodes(graph, source), _nodes(graph, target), _passes(graph.system, via))
+    return _walk(graph, starts, goals, _passes(graph.system, via))
 
 
 def _passes(system: System, via: str | None) -> Sides:
@@ -259,7 +264,7 @@ def _walk(
     graph: FlowGraph, starts: frozenset[Node], goals: frozenset[Node], passes: Sides
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Breadth first over (node, whether the path has been where it has to go through)."""
-    first: list[State] = [(n, passes(n)) for n in graph.successors if n in starts]
+    first: list[State] = [(n, passes(n)) for n in graph.in_order(starts)]
     parents: dict[State, State | None] = dict.fromkeys(first)
     queue: deque[State] = deque(first)
     while queue:

@@ -56,10 +56,11 @@ def several_emitters(graph: FlowGraph) -> Iterator[Finding]:
     for event in graph.system.events.values():
         if event.kind == "command":
             continue
+        if len(graph.emitters(event.name)) + event.external < 2:
+            continue
         uses = {u.service.name: u for u in reversed(graph.emits.get(event.name, ()))}
         first_uses = tuple(uses[name] for name in graph.emitters(event.name))
-        if len(first_uses) + event.external > 1:
-            yield SeveralEmitters(event, first_uses)
+        yield SeveralEmitters(event, first_uses)
 
 
 class SharedStore(Record):
@@ -135,7 +136,7 @@ def names_service(graph: FlowGraph) -> Iterator[Finding]:
                 yield NamesService(named, service.name, ref.span, "where a library is expected")
         for text, span, where in _texts(service):
             first = {word[0]: word.start() for word in reversed([*_WORD.finditer(text)])}
-            for word in sorted(first.keys() & system.services.keys() - {service.name}):
+            for word in sorted((first.keys() & system.services.keys()) - {service.name}):
                 at = _inside(span, text, first[word], word)
                 yield NamesService(system.services[word], service.name, at, where)
 

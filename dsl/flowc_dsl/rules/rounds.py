@@ -11,7 +11,7 @@ from flowc_dsl.graph import EventNode, FlowGraph, HandlerNode, Node, Use
 from flowc_dsl.model import Output
 from flowc_dsl.record import Record
 from flowc_dsl.rules.registry import Finding, Report, rule
-from flowc_dsl.rules.wiring import is_root
+from flowc_dsl.rules.wiring import from_roots
 
 
 class Ring(Record):
@@ -62,7 +62,7 @@ def _knots(graph: FlowGraph) -> Iterator[set[Node]]:
     knots = graph.cyclic_components()
     if not knots:
         return
-    reached = graph.reached_from(node for node in graph.successors if is_root(graph, node))
+    reached = from_roots(graph)
     for knot in knots:
         handlers = [node for node in knot if isinstance(node, HandlerNode)]
         if knot <= reached and not any(_answers_itself(graph, node) for node in handlers):
@@ -101,7 +101,7 @@ def _always(group: tuple[Output, ...]) -> bool:
 
 
 def _ring(graph: FlowGraph, knot: set[Node]) -> Ring:
-    first = next(n for n in graph.successors if n in knot and isinstance(n, EventNode))
+    first = next(n for n in graph.in_order(knot) if isinstance(n, EventNode))
     nodes = graph.shortest_path(first, first, knot)
     emit = next(use for use in graph.emits[first.name] if use.node == nodes[-2])
     return Ring(nodes, emit)

@@ -37,8 +37,8 @@ def handler_cycle(graph: FlowGraph) -> Iterator[Finding]:
     """One finding for each handler on a cycle that no finding before it shows."""
     for component in graph.cyclic_components():
         shown: set[Node] = set()
-        for handler in graph.handlers:
-            if handler not in component or handler in shown:
+        for handler in graph.in_order(component):
+            if not isinstance(handler, HandlerNode) or handler in shown:
                 continue
             path = graph.shortest_path(handler, handler, component)
             shown |= set(path)

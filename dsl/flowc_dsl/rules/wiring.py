@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeGuard
 
 from flowc_dsl.diagnostics.diagnostic import Label, Level
-from flowc_dsl.graph import EventNode, FlowGraph, HandlerNode, Node, Use
+from flowc_dsl.graph import EventNode, FlowGraph, HandlerNode, Node, Use, once_a_graph
 from flowc_dsl.lower.work import BUILT_IN
 from flowc_dsl.model import Event, Expect, Field, Ref, Service, System, TypeRef
 from flowc_dsl.record import Record
@@ -137,9 +137,8 @@ def _used_types(system: System) -> set[str]:
     """Types and enums that an event needs, and what only unused types need: the fault is theirs."""
     needs = {struct.name: _type_names(struct.fields) for struct in system.types.values()}
     used: set[str] = set()
-    for event in system.events.values():
-        names = _type_names(event.fields)
-        _add_all(names | meant(names - BUILT_IN, needs.keys() | system.enums.keys()), needs, used)
+    names = _type_names(field for event in system.events.values() for field in event.fields)
+    _add_all(names | meant(names - BUILT_IN, needs.keys() | system.enums.keys()), needs, used)
     for name, own in needs.items():  # a first unused type stands for all that hang on it
         others = [other for other in needs if other != name and name in needs[other]]
         if name not in used and not others:
@@ -161,13 +160,14 @@ def _add_all(
             pending += sorted(needs.get(name, ()))
 
 
-def _type_names(fields: tuple[Field, ...]) -> set[str]:
+def _type_names(fields: Iterable[Field]) -> set[str]:
     names: set[str] = set()
     pending: list[TypeRef] = [found.type for found in fields]
     while pending:
         ref = pending.pop()
         names.add(ref.name)
-        pending += ref.args
+        if ref.args:
+            pending += ref.args
     return names
 
 
@@ -217,20 +217,25 @@ class Unreachable(Record):
 @rule("FLW205", "unreachable", Level.WARNING, "nothing external and no timer leads to an event")
 def unreachable(graph: FlowGraph) -> Iterator[Finding]:
     events = graph.system.events
-    roots = [node for node in graph.successors if is_root(graph, node)]
-    reached = graph.reached_from(roots)
+    reached = from_roots(graph)
     if len(reached) == len(graph.successors):
         return
     lost = {node for node in graph.successors if node not in reached}
     for component in graph.cyclic_components(lost):
         if any(p in lost - component for n in component for p in graph.predecessors[n]):
             continue  # it waits for another ring
-        first = next(n for n in graph.successors if n in component and _is_event(n))
+        first = next(n for n in graph.in_order(component) if _is_event(n))
         ring = graph.shortest_path(first, first, component)
         emit = next(u for u in graph.emits[first.name] if u.node in component)
-        behind = graph.reached_from([*roots, *component]) - reached - component
-        waiting = tuple(n.name for n in graph.successors if n in behind and _is_event(n))
+        behind = graph.reached_from(component, reached) - reached - component
+        waiting = tuple(n.name for n in graph.in_order(behind) if _is_event(n))
         yield Unreachable(events[first.name], ring, waiting, emit)
+
+
+@once_a_graph
+def from_roots(graph: FlowGraph) -> set[Node]:
+    """What can happen at all."""
+    return graph.reached_from(node for node in graph.successors if is_root(graph, node))
 
 
 def is_root(graph: FlowGraph, node: Node) -> bool:

@@ -17,6 +17,7 @@ _ESCAPE = re.compile(r"\\(?:[\"\\/bfnrt]|u[0-9a-fA-F]{4})|\\.?|[\x00-\x1f\x7f]")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OPENERS = {"LBRACE": "RBRACE", "LSQB": "RSQB", "LPAR": "RPAR", "LESSTHAN": "MORETHAN"}
 _CLOSERS = frozenset(_OPENERS.values())
+_BRACKETS = _CLOSERS.union(_OPENERS)
 _UNITS = ("ms", "s", "m", "h", "d")
 
 
@@ -25,6 +26,8 @@ def lexical_faults(source: Source, tokens: Tokens) -> list[SyntaxFault]:
     faults: list[SyntaxFault] = []
     foreign: dict[str, list[int]] = {}
     odd = "\\" in source.text or not source.text.replace("\n", "").isprintable()
+    if not odd and _are_plain(tokens):
+        return faults
     for kind, text, start in tokens.written():
         if len(faults) > limits.SYNTAX_FAULTS_MAX:
             break
@@ -64,6 +67,19 @@ def drop_foreign(tokens: Tokens) -> None:
     """Takes out the comments and ends of other languages, which mean nothing here."""
     if "FOREIGN" in tokens.kinds:
         tokens.keep([i for i, kind in enumerate(tokens.kinds) if kind != "FOREIGN"])
+
+
+def _are_plain(tokens: Tokens) -> bool:
+    """Whether nothing can be wrong with any of them, found quickly: as good as always."""
+    kinds = set(tokens.kinds)
+    if "FOREIGN" in kinds or not kinds.isdisjoint(_BAD):
+        return False
+    if max(map(len, tokens.texts)) > limits.NAME_CHARS_MAX:
+        return False
+    labels = [
+        text for kind, text in zip(tokens.kinds, tokens.texts, strict=True) if kind == "LABEL"
+    ]
+    return all(map(_NAME.fullmatch, labels))
 
 
 def _span(source: Source, start: int, text: str) -> Span:
@@ -174,8 +190,22 @@ def _short(text: str) -> str:
     return text if len(text) <= _SHOWN_CHARS else f"{text[: _SHOWN_CHARS - 1]}…"
 
 
+def _depth(tokens: Tokens) -> int:
+    """How deep it goes at most."""
+    depth = deepest = 0
+    for kind in [kind for kind in tokens.kinds if kind in _BRACKETS]:
+        if kind in _OPENERS:
+            depth += 1
+            deepest = max(deepest, depth)
+        elif depth:
+            depth -= 1
+    return deepest
+
+
 def limit_nesting(source: Source, tokens: Tokens) -> list[SyntaxFault]:
     """Takes out what is nested too deep, so that nothing behind the parser can recurse further."""
+    if _depth(tokens) < limits.NESTING_MAX:
+        return []
     depth = 0
     kept: list[int] = []
     first: Span | None = None

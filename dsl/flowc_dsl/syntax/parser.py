@@ -68,14 +68,22 @@ def _run(tokens: Tokens, table: Table, recovery: Recovery) -> tuple[Item, ...]:
             continue
         rule = rules[-1 - action]
         size = rule.size
-        if size:
+        if size == 1:  # two in three, and a slice of each list would cost more
+            states.pop()
+            children = [values.pop()]
+            start = starts.pop()
+        elif size:
             children = values[-size:]
             start = starts[-size]
             del states[-size:], values[-size:], starts[-size:]
         else:
             children = []
             start = offsets[at]
-        values.append(_reduce(rule, children, start, ends[at - 1] if at else 0))
+        end_at = ends[at - 1] if at else 0
+        if rule.whole:
+            values.append(rule.build(children, start, end_at) if rule.build else children)
+        else:
+            values.append(_reduce(rule, children, start, end_at))
         starts.append(start)
         states.append(gotos[states[-1]][rule.origin])
         if states[-1] == end:

@@ -43,6 +43,7 @@ class Rule:
     size: int
     picks: tuple[int, ...]
     plain: bool  # nothing absent, nothing spliced
+    whole: bool  # the children as they are
     grows: bool  # the first child is the rule's own list, and takes the others in
     build: Builder | None
 
@@ -88,6 +89,7 @@ def _rule(origin: str, size: int, picks: list[int]) -> Rule:
         size,
         tuple(picks),
         plain=all(0 <= pick < SPLICE for pick in picks),
+        whole=picks == list(range(size)),
         grows=origin.startswith("__") and picks[0] == SPLICE and size > 1,
         build=None if origin.startswith("_") else BUILDERS[origin],
     )

@@ -57,26 +57,24 @@ class Tokens:
         return self.ends[index - 1] if index else 0
 
     def written(self) -> Iterator[tuple[str, str, int]]:
-        """Kind, text and start of each token that is in the text."""
-        for kind, text, start, end in zip(
-            self.kinds, self.texts, self.starts, self.ends, strict=True
-        ):
-            if end > start:
-                yield kind, text, start
+        """Kind, text and start of each token that is in the text, which is all but the end mark:
+        only before any is inserted."""
+        return zip(self.kinds[:-1], self.texts, self.starts, strict=False)
 
 
 def tokenize(text: str, table: Table) -> Tokens:
     """All tokens and comments of a text."""
     tokens = Tokens()
-    add, keywords, groups = tokens.add, table.keywords, table.groups
-    kinds, comments = tokens.kinds, tokens.comments
+    keywords, groups = table.keywords, table.groups
+    kinds, texts, comments = tokens.kinds, tokens.texts, tokens.comments
+    starts, ends = tokens.starts, tokens.ends
     doc_lines: list[str] = []
     for match in table.lexer.finditer(text):
         group = match.lastindex
         assert group is not None
         word = match[group]
         kind = groups[group]
-        start = match.end() - len(word)
+        start, end = match.span(group)
         if kind == "NAME":
             kind = keywords.get(word, kind)
         elif kind == "COLON" and kinds and (kinds[-1] in _WORDS or kinds[-1] in table.spelling):
@@ -96,6 +94,9 @@ def tokenize(text: str, table: Table) -> Tokens:
         if doc_lines:
             tokens.docs[start] = "\n".join(doc_lines)
             doc_lines.clear()
-        add(kind, word, start)
+        kinds.append(kind)  # four appends, as a call for each token would be a third of the time
+        texts.append(word)
+        starts.append(start)
+        ends.append(end)
     tokens.add(END, "", len(text))
     return tokens

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from flowc_dsl.rules.wording import counted
-from flowc_engine.cli.checking import CheckedProgram, check_path, check_stdin
+from flowc_engine.cli.checking import CheckedProgram, check_path, check_stdin, without_collector
 from flowc_engine.cli.common import ColorChoice, ExitCode, color_option, fail, look_for, today
 from flowc_engine.cli.narrowing import Wish, narrow_all
 from flowc_engine.cli.reporting import FORMATS, Checked, Format, write_report
@@ -61,9 +61,11 @@ def day_option(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--fix", is_flag=True, help="Mend what can be mended safely, then report the rest.")
 @click.option("--unsafe-fixes", is_flag=True, help="With --fix: also edits that are guesses.")
 @click.option("--diff", is_flag=True, help="With --fix: write nothing, show what would change.")
+@click.option("--no-cache", is_flag=True, help="Neither use nor write .flow/cache.")
 @click.option("--info", "infos", is_flag=True, help="Show each info, not one line a code.")
 @day_option
 @color_option
+@without_collector()
 def command(
     paths: tuple[str, ...],
     output_format: Format,
@@ -75,6 +77,7 @@ def command(
     fix: bool,
     unsafe_fixes: bool,
     diff: bool,
+    no_cache: bool,
     infos: bool,
     day: datetime | None,
     color: ColorChoice,
@@ -106,7 +109,8 @@ def command(
     _agree(paths, baseline, no_baseline=no_baseline, fix=fix, more=unsafe_fixes or diff)
     as_of = day.date() if day else today()
     wish = Wish.of(select, ignore, baseline, use_baseline=not no_baseline)
-    programs = check_all(paths or (".",), as_of, _watcher(with_log=with_log))
+    watcher = _watcher(with_log=with_log)
+    programs = check_all(paths or (".",), as_of, watcher, cached=not (no_cache or fix))
     if fix:
         from flowc_engine.cli.fixing import find_fixes, write_fixes
 
@@ -143,7 +147,7 @@ def _watcher(*, with_log: bool) -> Watcher | None:
 
 
 def check_all(
-    paths: tuple[str, ...], as_of: date, watcher: Watcher | None = None
+    paths: tuple[str, ...], as_of: date, watcher: Watcher | None = None, *, cached: bool = False
 ) -> list[CheckedProgram]:
     """Every system at the paths, once; a folder is searched for main files. With a `watcher`,
     their logs are asked, too."""
@@ -151,12 +155,14 @@ def check_all(
     for path in paths:
         if path == "-":
             data = sys.stdin.buffer.read()
-            checked.setdefault("-", check_stdin(data, as_of))
+            checked.setdefault("-", check_stdin(data, as_of, cached=cached))
         elif Path(path).is_dir():
             for main in _main_files(Path(path)):
-                checked.setdefault(os.path.realpath(main), check_path(main, as_of, watcher))
+                one = check_path(main, as_of, watcher, cached=cached)
+                checked.setdefault(os.path.realpath(main), one)
         else:
-            checked.setdefault(os.path.realpath(path), check_path(Path(path), as_of, watcher))
+            one = check_path(Path(path), as_of, watcher, cached=cached)
+            checked.setdefault(os.path.realpath(path), one)
     if watcher is not None:
         watcher.tell()
     return list(checked.values())

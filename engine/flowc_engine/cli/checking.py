@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -15,17 +17,22 @@ from flowc_dsl.diagnostics.rebase import rebased
 from flowc_dsl.rules.registry import INTERNAL_FAILURE, UNREADABLE
 from flowc_dsl.source import Source, Span
 from flowc_dsl.thresholds import DEFAULTS, Thresholds
+from flowc_engine import limits
 from flowc_engine.cli.common import ExitCode, place_of, shown_path
+from flowc_engine.inputs import Inputs
 
 if TYPE_CHECKING:
     from flowc_dsl.compile import Compilation
     from flowc_dsl.drift.observed import Observed
+    from flowc_dsl.lower.memo import Memo
     from flowc_dsl.model import System
     from flowc_dsl.plan import Plan
     from flowc_dsl.pysource.facts import Code
     from flowc_engine.loader import LoadedProgram
+    from flowc_engine.pythonfiles import PythonFiles
 
     Observe = Callable[[Path, System], Observed | None]
+    Look = Callable[[System], Observed | None]
 
 STDIN = "<stdin>"
 
@@ -58,18 +65,37 @@ class CheckedProgram:
         return replace(self, report=report, exit_code=_exit_code(report), at_root=at_root)
 
 
-def check_path(path: Path, today: date, observe: Observe | None = None) -> CheckedProgram:
-    """Checks the program whose main file is `path`; with `observe`, also by what its log says."""
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """A check makes a million objects and no rings of them: to look for rings takes a third of its
+    time, and finds nothing."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.freeze()  # else the first look after this one is at all of it, at the process's end
+            gc.enable()
+
+
+def check_path(
+    path: Path, today: date, observe: Observe | None = None, *, cached: bool = False
+) -> CheckedProgram:
+    """Checks the program whose main file is `path`; with `observe`, also by what its log says.
+
+    Only if not `cached` there is a compilation for sure.
+    """
     from flowc_engine.loader import load
 
-    return _check(shown_path(path), lambda: load(path), today, observe)
+    return _check(shown_path(path), lambda: load(path), today, observe, cached=cached)
 
 
-def check_stdin(text: bytes, today: date) -> CheckedProgram:
+def check_stdin(text: bytes, today: date, *, cached: bool = False) -> CheckedProgram:
     """Checks a main file that is not on disk; its imports are sought from the current folder."""
     from flowc_engine.loader import load_text
 
-    return _check(STDIN, lambda: load_text(text, Path(STDIN)), today)
+    return _check(STDIN, lambda: load_text(text, Path(STDIN)), today, cached=cached)
 
 
 def _check(
@@ -77,32 +103,72 @@ def _check(
     load: Callable[[], LoadedProgram],
     today: date,
     observe: Observe | None = None,
+    *,
+    cached: bool = False,
 ) -> CheckedProgram:
     try:
         program = load()
     except OSError as error:
         return _unreadable(shown, error)
-    look = (lambda system: observe(program.root, system)) if observe else None
-    checked = check_texts(program.files, program.main, today, shown, program.root, look)
-    seen = seen_from_here(program.root)
+    inputs = Inputs(program.files, program.main, today, _thresholds(program.root))
+    root = program.root
+    if observe is not None:  # a log is no value that a key could be of
+        checked = check_inputs(inputs, shown, root, look=lambda system: observe(root, system))
+    elif cached and sum(map(len, program.files.values())) >= limits.CACHE_FROM_BYTES:
+        checked = _check_cached(program, inputs, shown)
+    else:
+        checked = check_inputs(inputs, shown, root)
+    seen = seen_from_here(root)
     report = _rebased(checked.report, seen)
     return replace(checked, program=program, report=report, at_root=checked.report)
 
 
+def _check_cached(program: LoadedProgram, inputs: Inputs, shown: str) -> CheckedProgram:
+    """As `check_inputs`, with what earlier checks of the program left."""
+    from flowc_engine.cache import Cache, code_key, key_of
+    from flowc_engine.cached_report import decode_report, encode_report
+    from flowc_engine.pythonfiles import PythonFiles
+
+    cache, key, root = Cache.of(program.root, program.main), key_of(inputs), program.root
+    data = cache.read("report", key)
+    report = decode_report(data, program.files, PythonFiles(root)) if data is not None else None
+    if report is not None:
+        return CheckedProgram(shown, report, _exit_code(report))
+    from flowc_engine.cached_files import CachedFiles
+
+    files, python = CachedFiles(cache.read("files", code_key())), PythonFiles(root)
+    memo = files.memo(program.files)
+    checked = check_inputs(inputs, shown, root, memo, python=python)
+    if checked.exit_code == ExitCode.FAILURE:
+        return check_inputs(inputs, shown, root)
+    cache.write("report", key, encode_report(checked.report, python.given))
+    if any(kept.whole for kept in memo.files.values()):
+        cache.write("files", code_key(), files.encoded(memo))
+    return checked
+
+
 def check_texts(
-    files: Mapping[str, str | bytes],
-    main: str,
-    today: date,
-    shown: str,
-    root: Path,
-    look: Callable[[System], Observed | None] | None = None,
+    files: Mapping[str, str | bytes], main: str, today: date, shown: str, root: Path
 ) -> CheckedProgram:
     """Checks a program that is in memory, with the thresholds and the Python source of its
-    services below the root; paths stay as they are. `look` asks its log."""
+    services below the root; paths stay as they are."""
+    return check_inputs(Inputs(files, main, today, _thresholds(root)), shown, root)
+
+
+def check_inputs(
+    inputs: Inputs,
+    shown: str,
+    root: Path,
+    memo: Memo | None = None,
+    look: Look | None = None,
+    python: PythonFiles | None = None,
+) -> CheckedProgram:
+    """Checks a program that is in memory, with the Python source of its services below the root;
+    paths stay as they are. `look` asks its log; `python` notes which files were asked for."""
     from flowc_dsl.compile import compile_program
 
     try:
-        compilation = compile_program(files, main)
+        compilation = compile_program(inputs.files, inputs.main, memo)
         system = compilation.system
         sound = system is not None and not any(
             found.level == Level.ERROR for found in compilation.diagnostics
@@ -110,15 +176,15 @@ def check_texts(
         observed = look(system) if look is not None and system is not None and sound else None
         report = check_system(
             system,
-            today,
+            inputs.today,
             before=compilation.diagnostics,
             sources=compilation.sources,
-            thresholds=_thresholds(root),
-            code=_code(system, root),
+            thresholds=inputs.thresholds,
+            code=_code(system, root, python),
             observed=observed,
         )
     except Exception as error:  # noqa: BLE001  # a fault of ours is a diagnostic too
-        return _failed(shown, main, error)
+        return _failed(shown, inputs.main, error)
     return CheckedProgram(shown, report, _exit_code(report), compilation=compilation)
 
 
@@ -136,7 +202,7 @@ def _thresholds(root: Path) -> Thresholds:
         return DEFAULTS
 
 
-def _code(system: System | None, root: Path) -> Code | None:
+def _code(system: System | None, root: Path, python: PythonFiles | None) -> Code | None:
     """The Python source of the services, if any of it is there."""
     runs = [service.run for service in system.services.values()] if system is not None else []
     if system is None or not any(run is not None and run.kind == "python" for run in runs):
@@ -144,7 +210,7 @@ def _code(system: System | None, root: Path) -> Code | None:
     from flowc_dsl.pysource.read import read_code
     from flowc_engine.pythonfiles import PythonFiles
 
-    return read_code(system, PythonFiles(root))
+    return read_code(system, python or PythonFiles(root))
 
 
 def _exit_code(report: Report) -> ExitCode:
@@ -154,16 +220,22 @@ def _exit_code(report: Report) -> ExitCode:
 
 
 def _rebased(report: Report, seen: Callable[[str], str]) -> Report:
+    if seen is _as_it_is:
+        return report
     sources = {seen(path): Source(seen(path), s.text) for path, s in report.sources.items()}
     diagnostics = tuple(rebased(found, seen) for found in report.diagnostics)
     return replace(report, diagnostics=diagnostics, sources=sources)
+
+
+def _as_it_is(path: str) -> str:
+    return path
 
 
 def seen_from_here(root: Path) -> Callable[[str], str]:
     """From paths as seen from a root to those as seen from the current folder."""
     prefix = shown_path(root)
     if prefix == ".":
-        return lambda path: path
+        return _as_it_is
     return lambda path: os.path.normpath(f"{prefix}/{path}")
 
 

@@ -138,7 +138,7 @@ def _closing(checked: Checked, look: Look) -> str:
     faults = [(summary.errors, "error"), (summary.warnings, "warning")]
     counts = ", ".join(counted(count, noun) for count, noun in faults if count)
     skipped = "; the rules wait until the text is understood"
-    read = [one for one in programs if one.compilation is not None]
+    read = [one for one in programs if one.exit_code <= ExitCode.FINDINGS]
     waits = skipped if any(not one.report.judged for one in read) else ""
     return _paint(look.show(f"{name}: {sizes}: {counts}{held}{waits}"), "1", look)
 
