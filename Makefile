@@ -14,7 +14,7 @@ ARGS ?=
 AIRLINE := examples/airline/airline.flow
 OUT := build/demo
 
-.PHONY: help demo demo-year test quick lint types test-slow bench bench-check grammar clean distclean
+.PHONY: help demo demo-year test quick lint types test-slow fuzz bench bench-check grammar reference clean distclean
 
 help:  ## this list
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "  make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,12 @@ test-slow: $(VENV)/for-test $(VENV)/for-year  ## the tests that take minutes
 
 grammar: $(VENV)/for-test  ## the parser's table, after a change of flow.lark
 	$(BIN)/python tests/support/grammar_table.py
+
+fuzz: $(VENV)/for-test  ## any input, for a minute; ARGS='--seconds 600', ARGS='--seed 17'
+	$(BIN)/python tests/fuzz/fuzz_check.py $(ARGS)
+
+reference: $(VENV)/for-test  ## docs/reference, after a change of the grammar, a rule or a command
+	$(BIN)/python tests/support/reference.py
 
 bench: $(VENV)/for-test  ## all workloads; ARGS='W1 W3 --runs 5'
 	$(BIN)/python bench/run.py $(ARGS)

@@ -93,7 +93,8 @@ def check_system(
     graph = build_graph(system, thresholds, code) if system is not None else None
     judged = graph is not None and not any(d.code in INCOMPLETE for d in found)
     if graph is not None and judged:
-        found += with_fixes(judge(graph, today, observed), graph.system, sources or {})
+        known = [*found, *judge(graph, today, observed)]
+        found = list(with_fixes(known, graph, sources or {}))
     return Report(
         diagnostics=in_order(found),
         summary=_summary(graph, found),

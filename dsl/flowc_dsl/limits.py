@@ -12,6 +12,8 @@ SYNTAX_FAULTS_MAX: Final = 25  # reported of one file
 RECOVERIES_MAX: Final = 250  # tried in one file; then the rest of it is given up
 FAULTS_MAX: Final = 1_000  # of names and types, kept of one program
 COMPARISONS_MAX: Final = 50_000  # of a name with candidates, for "did you mean"
+MEANT_COMPARISONS_MAX: Final = 200_000  # the same, to see which declarations a slip was meant for
+DECLARED_EDITS_MAX: Final = 200  # undeclared events of one report that get a declaration as an edit
 FILES_MAX: Final = 10_000  # of one program
 
 # ---- the services' Python source, which is read and not run

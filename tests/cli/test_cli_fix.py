@@ -1,5 +1,6 @@
 """`flowc check --fix`: which edits are applied, and that a file is never left half done."""
 
+import json
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -48,12 +49,12 @@ def codes(here: Path) -> list[str]:
 def test_only_what_is_safe_is_fixed(here):
     done = flowc("check", "--fix", "--today", "2028-01-01")
     assert done.exit_code == 1
-    assert "4 findings in 1 file fixed (FLW902 4)" in done.stderr
+    assert "5 findings in 1 file fixed (FLW201 1, FLW902 4)" in done.stderr
     assert (
         (here / "shop.flow").read_text()
         == """system Shop
 event Paid key id { id: uuid }
-event Gone key id { id: uuid }
+exported event Gone key id { id: uuid }
 external event In key id { id: uuid }
 rules {
   // kept
@@ -61,7 +62,7 @@ rules {
 service Ledger { on Paid -> Gone  on Inn }
 """
     )
-    assert codes(here) == ["FLW202", "FLW201", "FLW207"]
+    assert codes(here) == ["FLW202", "FLW207"]
 
 
 def test_unsafe_fixes_are_asked_for(here):
@@ -118,7 +119,7 @@ def test_edits_that_break_the_text_are_not_taken(here, monkeypatch):
 
     monkeypatch.setattr("flowc_engine.cli.fixing.wanted", lambda *_: (worse(), (), 0))
     done = flowc("check", "--fix")
-    assert "shop.flow: an edit would leave its text as broken as it is" in done.stderr
+    assert "shop.flow: an edit was left out: it would bring another error" in done.stderr
     assert (here / "shop.flow").read_text() == TEXT
 
 
@@ -261,3 +262,68 @@ def test_any_edits_of_any_text_give_a_text_that_can_be_checked(text):
         result = apply_edits(found.diagnostics, {"a": text}, allowed)
         text = result.texts.get("a", text)
     compiled(text)
+
+
+def test_a_formatted_file_stays_formatted_and_any_other_as_it_is(here):
+    flowc("fmt")
+    flowc("check", "--fix")
+    assert flowc("fmt", "--check").exit_code == 0
+    text = "system  Shop\nexternal event Inn key id { id: uuid }\nservice A { on Inn -> Sent }\n"
+    (here / "shop.flow").write_text(text)
+    flowc("check", "--fix")
+    fixed = (here / "shop.flow").read_text()
+    assert fixed.startswith("system  Shop\n")
+    assert "\nexported event Sent key id { id: uuid }\n" in fixed
+
+
+def test_a_link_and_a_mode_stay(here):
+    target = here / "real.flow"
+    (here / "shop.flow").rename(target)
+    target.chmod(0o640)
+    (here / "shop.flow").symlink_to(target)
+    assert "fixed" in flowc("check", "--fix", "shop.flow").stderr
+    assert (here / "shop.flow").is_symlink()
+    assert target.stat().st_mode & 0o777 == 0o640
+    assert "allow" not in target.read_text()
+
+
+def test_each_format_says_what_can_be_fixed(here):
+    full = flowc("check").stdout
+    assert "  = fix available: flowc check --fix\n" in full
+    assert "  = fix available: flowc check --fix --unsafe-fixes\n" in full
+    found = json.loads(flowc("check", "--output-format", "json").stdout)["diagnostics"]
+    (unread,) = [d for d in found if d["code"] == "FLW201"]
+    place = {"line": 3, "column": 1}
+    assert unread["edits"] == [
+        {
+            "text": "exported ",
+            "applicability": "safe",
+            "path": "shop.flow",
+            "start": place,
+            "end": place,
+        }
+    ]
+    sarif = json.loads(flowc("check", "--output-format", "sarif").stdout)["runs"][0]["results"]
+    fixes = {
+        r["ruleId"]: r["fixes"][0]["properties"]["applicability"] for r in sarif if "fixes" in r
+    }
+    assert fixes == {"FLW201": "safe", "FLW202": "unsafe", "FLW207": "unsafe", "FLW902": "safe"}
+
+
+def test_many_edits_of_which_some_can_not_be_are_halved(here, monkeypatch):
+    """What would bring an error is left out, and all of the others are taken."""
+    from flowc_engine.cli import fixing
+
+    real = fixing.wanted
+
+    def with_worse(report, *more):
+        found, gone, held = real(report, *more)
+        edit = Edit(Span("shop.flow", 12, 12), "event Worse key no { id: uuid }\n", "safe")
+        worse = Diagnostic("FLW203", Level.WARNING, "m", Label(edit.span), edits=(edit,))
+        return (worse, *found), gone, held
+
+    monkeypatch.setattr(fixing, "wanted", with_worse)
+    done = flowc("check", "--fix")
+    assert "5 findings in 1 file fixed" in done.stderr
+    assert "note: shop.flow: an edit was left out: it would bring another error" in done.stderr
+    assert "Worse" not in (here / "shop.flow").read_text()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from flowc_dsl.diagnostics.diagnostic import LABELS_MAX, Diagnostic, Label, Level
+from flowc_dsl.diagnostics.fixing import applicability
 from flowc_dsl.diagnostics.width import Look, cells, excerpt, wrapped
 from flowc_dsl.source import Source
 
@@ -13,6 +15,10 @@ _COLORS = {
     Level.ERROR: "\x1b[1;31m",
     Level.WARNING: "\x1b[1;33m",
     Level.INFO: "\x1b[1;36m",
+}
+_FIX_WITH: Final[Mapping[str | None, str]] = {
+    "safe": "flowc check --fix",
+    "unsafe": "flowc check --fix --unsafe-fixes",
 }
 _BOLD, _BLUE, _RESET = "\x1b[1m", "\x1b[1;34m", "\x1b[0m"
 
@@ -153,6 +159,9 @@ def _footer(found: Diagnostic, gutter: int, look: Look) -> Iterator[str]:
         yield from _prose("note", note, gutter, look)
     if found.help:
         yield from _prose("help", found.help, gutter, look)
+    trust = applicability(found)
+    if trust in _FIX_WITH:
+        yield from _prose("fix available", _FIX_WITH[trust], gutter, look)
     yield from _prose("more", f"flowc explain {found.code}", gutter, look)
 
 

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any, Final, Protocol
 
 from flowc_dsl.diagnostics.diagnostic import Diagnostic, Edit, Label, Level
+from flowc_dsl.diagnostics.fixing import applicability
 from flowc_dsl.diagnostics.place import start_and_end
 from flowc_dsl.source import Source, Span
 
@@ -169,4 +170,8 @@ def _fix(found: Diagnostic, sources: Mapping[str, Source]) -> dict[str, Any]:
         }
         for path, edits in by_path.items()
     ]
-    return {"description": {"text": found.help or found.message}, "artifactChanges": changes}
+    return {
+        "description": {"text": found.help or found.message},
+        "artifactChanges": changes,
+        "properties": {"applicability": applicability(found)},
+    }

@@ -33,3 +33,11 @@ def format_text(text: str, path: str = "main.flow") -> str:
     remarks = [r.text for p in pieces for r in p.remarks]
     assert [r.text for p in after for r in p.remarks] == remarks, "formatting changed a comment"
     return answer
+
+
+def kept_format(old: str, new: str) -> str:
+    """The new text, in the canonical layout if the old one was in it and the new one is sound."""
+    try:
+        return format_text(new) if format_text(old) == old else new
+    except BrokenTextError:
+        return new

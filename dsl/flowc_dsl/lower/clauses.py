@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
+from flowc_dsl.cutting import cut_again
 from flowc_dsl.lower.faults import Repeated, UnknownOption
 from flowc_dsl.lower.work import Work
 from flowc_dsl.syntax import tree as t
@@ -27,7 +28,9 @@ def once(work: Work, tree: t.Tree, clauses: Iterable[t.Node], owner: str) -> dic
         kind = type(clause)
         first = found.setdefault(kind, clause)
         if first is not clause:
-            work.report(Repeated(tree.span(clause), spelling(kind), owner, tree.span(first)))
+            spans = tree.span(first), tree.span(clause)
+            cut = cut_again(tree.source, *spans)
+            work.report(Repeated(spans[1], spelling(kind), owner, spans[0], cut))
     return found
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from flowc_dsl.diagnostics.diagnostic import Diagnostic, Edit, Label
 from flowc_dsl.record import Record
-from flowc_dsl.rules.wording import quoted
+from flowc_dsl.rules.wording import Guess, quoted
 from flowc_dsl.source import Span
 from flowc_dsl.syntax.faults import error
 
@@ -18,10 +18,11 @@ def a(noun: str) -> str:
     return f"an {noun}" if noun.lstrip("`")[:1] in "aeio" else f"a {noun}"
 
 
-def _meant(candidate: str | None, span: Span) -> tuple[str | None, tuple[Edit, ...]]:
+def _meant(candidate: Guess | None, span: Span) -> tuple[str | None, tuple[Edit, ...]]:
     if candidate is None:
         return None, ()
-    return f"did you mean `{candidate}`?", (Edit(span, candidate),)
+    edit = Edit(span, candidate.name, "safe" if candidate.sure else "unsafe")
+    return f"did you mean `{candidate.name}`?", (edit,)
 
 
 class OutOfBounds(Record):
@@ -146,7 +147,7 @@ class UnknownType(Record):
 
     span: Span
     name: str
-    candidate: str | None
+    candidate: Guess | None
     actual: str | None  # what it is instead
 
     def diagnostic(self) -> Diagnostic:
@@ -166,6 +167,7 @@ class DuplicateField(Record):
     name: str
     owner: str
     first: Span
+    cut: Span | None = None  # what could go without a loss
 
     def diagnostic(self) -> Diagnostic:
         return error(
@@ -176,6 +178,7 @@ class DuplicateField(Record):
             related=(Label(self.first, "first here"),),
             help="rename or remove one of them",
             subjects=(self.name,),
+            edits=(Edit(self.cut, "", "safe"),) if self.cut else (),
         )
 
 
@@ -197,7 +200,7 @@ class BadKey(Record):
     event: str
     key: str
     why: str
-    candidate: str | None = None
+    candidate: Guess | None = None
     field: Span | None = None
 
     def diagnostic(self) -> Diagnostic:
@@ -374,6 +377,7 @@ class Repeated(Record):
     what: str
     owner: str
     first: Span
+    cut: Span | None = None  # what could go without a loss
 
     def diagnostic(self) -> Diagnostic:
         return error(
@@ -383,6 +387,7 @@ class Repeated(Record):
             "again here",
             related=(Label(self.first, "first here"),),
             help="keep one of them",
+            edits=(Edit(self.cut, "", "safe"),) if self.cut else (),
         )
 
 
@@ -406,7 +411,7 @@ class UnknownOption(Record):
     word: str
     clause: str
     options: tuple[str, ...]
-    candidate: str | None
+    candidate: Guess | None
 
     def diagnostic(self) -> Diagnostic:
         hint, edits = _meant(self.candidate, self.span)
@@ -439,7 +444,7 @@ class UnknownName(Record):
     span: Span
     name: str
     wanted: str
-    candidate: str | None
+    candidate: Guess | None
     actual: str | None = None
     declared: Span | None = None
     where: str = ""

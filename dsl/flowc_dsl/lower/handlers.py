@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, Literal, cast
 
 from flowc_dsl import limits
+from flowc_dsl.cutting import cut_from_list
 from flowc_dsl.lower.clauses import once, option
 from flowc_dsl.lower.faults import Conflict, Repeated
 from flowc_dsl.lower.literals import duration_ms, fine_ms, fraction, whole
@@ -55,10 +56,13 @@ def _over(tree: t.Tree, names: tuple[t.Name, ...]) -> Span:
 
 def _distinct(work: Work, tree: t.Tree, names: tuple[t.Name, ...], owner: str) -> tuple[Ref, ...]:
     found: dict[str, Ref] = {}
+    before = 0
     for one in refs(tree, names):
         first = found.setdefault(one.name, one)
         if first is not one:
-            work.report(Repeated(one.span, f"`{one.name}`", owner, first.span))
+            cut = cut_from_list(tree.source, before, one.span.end)
+            work.report(Repeated(one.span, f"`{one.name}`", owner, first.span, cut))
+        before = one.span.end
     return tuple(found.values())
 
 

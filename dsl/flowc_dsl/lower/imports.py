@@ -7,6 +7,7 @@ import re
 from typing import Final
 
 from flowc_dsl import limits
+from flowc_dsl.cutting import cut_again
 from flowc_dsl.lower.faults import (
     ImportCycle,
     ImportNotFound,
@@ -132,16 +133,15 @@ def _check_imports(work: Work, tree: t.Tree) -> None:
             why = "is absolute" if absolute else "leaves the project's folder"
             work.report(ImportOutside(span, written, why))
         elif path not in work.given:
-            work.report(
-                ImportNotFound(
-                    span, path, work.nearest(path, work.given.keys() - {tree.source.path})
-                )
-            )
+            near = work.nearest(path, work.given.keys() - {tree.source.path})
+            work.report(ImportNotFound(span, path, near.name if near else None))
             work.broken = True
         elif path in seen:
-            work.report(Repeated(span, f'import "{written}"', "this file", seen[path]))
+            whole, first = tree.span(item), seen[path]
+            cut = cut_again(tree.source, first, whole)
+            work.report(Repeated(span, f'import "{written}"', "this file", first, cut))
         else:
-            seen[path] = span
+            seen[path] = tree.span(item)
 
 
 def _find_cycles(work: Work) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from flowc_dsl import limits
+from flowc_dsl.cutting import cut_again
 from flowc_dsl.lower.faults import (
     BadType,
     CaseTwin,
@@ -18,6 +19,7 @@ from flowc_dsl.lower.faults import (
 from flowc_dsl.lower.literals import whole
 from flowc_dsl.lower.work import BUILT_IN, Work, ref
 from flowc_dsl.model import Enum, Field, Ref, Struct, TypeRef
+from flowc_dsl.rules.wording import Guess
 from flowc_dsl.source import Span
 from flowc_dsl.syntax import tree as t
 
@@ -67,7 +69,8 @@ def _members(work: Work, tree: t.Tree, item: t.Enum) -> tuple[Ref, ...]:
         member = ref(tree, name)
         if member.name in found:
             owner, first = f"enum `{item.name.text}`", found[member.name].span
-            work.report(DuplicateField(member.span, "member", member.name, owner, first))
+            cut = cut_again(tree.source, first, member.span)
+            work.report(DuplicateField(member.span, "member", member.name, owner, first, cut))
         found.setdefault(member.name, member)
     if not found and not work.broken:
         message = f"enum `{item.name.text}` has no members"
@@ -80,6 +83,7 @@ def fields(
 ) -> tuple[Field, ...]:
     """The fields of a type or event; of a name that comes twice, the first."""
     found: dict[str, Field] = {}
+    spans: dict[str, Span] = {}  # with type and annotations
     lower: dict[str, Field] = {}
     for item in items:
         if not isinstance(item, t.Field) or not item.name.text:
@@ -87,9 +91,10 @@ def fields(
         lowered = _field(work, tree, item)
         name, span = lowered.name, lowered.span
         if name in found:
-            work.report(DuplicateField(span, "field", name, owner, found[name].span))
+            cut = cut_again(tree.source, spans[name], tree.span(item))
+            work.report(DuplicateField(span, "field", name, owner, found[name].span, cut))
             continue
-        found[name] = lowered
+        found[name], spans[name] = lowered, tree.span(item)
         if of_event and name.startswith("_"):
             work.report(Reserved(span, "field", name))
         twin = lower.setdefault(name.lower(), lowered)
@@ -108,7 +113,9 @@ def _field(work: Work, tree: t.Tree, item: t.Field) -> Field:
             work.report(UnknownOption(span, f"@{mark.text}", "a field", options, near))
         elif mark.text in flags:
             first = tree.span(flags[mark.text])
-            work.report(Repeated(span, f"`@{mark.text}`", f"field `{item.name.text}`", first))
+            cut = cut_again(tree.source, first, span)
+            what, owner = f"`@{mark.text}`", f"field `{item.name.text}`"
+            work.report(Repeated(span, what, owner, first, cut))
         flags.setdefault(mark.text, mark)
     return Field(
         item.name.text,
@@ -198,7 +205,8 @@ def _check_known(work: Work, tree: t.Tree, name: t.Name) -> None:
     known = [*BUILT_IN, *(n for n, d in work.declared.items() if d.kind in kinds)]
     actual = declared.kind if declared else None
     foreign = FOREIGN.get(name.text.lower())
-    candidate = None if actual else foreign or work.nearest(name.text, known)
+    candidate = Guess(foreign, sure=False) if foreign else work.nearest(name.text, known)
+    candidate = None if actual else candidate
     work.report(UnknownType(tree.span(name), name.text, candidate, actual))
 
 

@@ -21,7 +21,7 @@ from flowc_dsl.model import (
     Struct,
     Test,
 )
-from flowc_dsl.rules.wording import nearest
+from flowc_dsl.rules.wording import Guess, guess
 from flowc_dsl.source import Source
 from flowc_dsl.syntax import tree as t
 from flowc_dsl.syntax.faults import Fault
@@ -74,12 +74,12 @@ class Work:
         """How many faults were reported."""
         return len(self.faults) + self.dropped
 
-    def nearest(self, name: str, candidates: Collection[str]) -> str | None:
+    def nearest(self, name: str, candidates: Collection[str]) -> Guess | None:
         """The candidate that was probably meant; none once enough time was spent on guesses."""
         self.comparisons += len(candidates)
         if self.dropped or self.comparisons > limits.COMPARISONS_MAX:
             return None
-        return nearest(name, candidates)
+        return guess(name, candidates)
 
     def each_tree(self) -> Iterator[t.Tree]:
         """The files, the main file first."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flowc_dsl.diagnostics.diagnostic import Label, Level
+from flowc_dsl import limits
+from flowc_dsl.diagnostics.diagnostic import Edit, Label, Level
 from flowc_dsl.graph import FlowGraph, HandlerNode, Use
 from flowc_dsl.model import Event, Field, Handler, Ref
 from flowc_dsl.record import Record
 from flowc_dsl.rules.registry import Finding, Report, rule
-from flowc_dsl.rules.wording import nearest, quoted
+from flowc_dsl.rules.wording import Guess, guess, quoted
 
 
 class MissingField(Record):
@@ -18,12 +19,13 @@ class MissingField(Record):
     field: Ref
     event: Event
     alternatives: int  # triggers of the same handler
+    guesses: bool = True  # whether there is time to look for what was meant
 
     def report(self) -> Report:
         event, name = self.event, self.field.name
-        near = nearest(name, [field.name for field in event.fields])
+        near = guess(name, [field.name for field in event.fields]) if self.guesses else None
         both = " (every alternative needs it)" if self.alternatives > 1 else ""
-        meant = f"did you mean `{near}`?" if near else f"declare `{name}` in `{event.name}`"
+        meant = f"did you mean `{near.name}`?" if near else f"declare `{name}` in `{event.name}`"
         return Report(
             f"`{self.clause} {name}` of `{self.node}`: `{event.name}` has no field `{name}`",
             self.field.span,
@@ -32,7 +34,16 @@ class MissingField(Record):
             help=meant,
             subjects=(self.node.service, event.name, name),
             witness=(event.name, str(self.node)),
+            edits=self._edits(near),
         )
+
+    def _edits(self, near: Guess | None) -> tuple[Edit, ...]:
+        if near is None:
+            return ()
+        key = self.event.key.name if self.event.key else None
+        ordered = self.clause == "reads" or self.clause.startswith("idem") or near.name == key
+        safe = near.sure and self.alternatives == 1 and ordered  # else FLW501 would come of it
+        return (Edit(self.field.span, near.name, "safe" if safe else "unsafe"),)
 
 
 def named_fields(handler: Handler) -> Iterator[tuple[str, Ref]]:
@@ -51,12 +62,15 @@ def named_fields(handler: Handler) -> Iterator[tuple[str, Ref]]:
 @rule("FLW404", "missing-field", Level.ERROR, "a field that is named does not exist")
 def missing_field(graph: FlowGraph) -> Iterator[Finding]:
     names = {e.name: {field.name for field in e.fields} for e in graph.system.events.values()}
+    comparisons = 0
     for node, (_, handler) in graph.handlers.items():
         for clause, ref in named_fields(handler):
             for trigger in handler.triggers:
                 if trigger.name in names and ref.name not in names[trigger.name]:
                     event = graph.system.events[trigger.name]
-                    yield MissingField(node, clause, ref, event, len(handler.triggers))
+                    comparisons += len(event.fields)
+                    in_time = comparisons <= limits.COMPARISONS_MAX
+                    yield MissingField(node, clause, ref, event, len(handler.triggers), in_time)
             if not handler.triggers and clause != "ordered by":  # which is FLW509
                 yield FieldOfTimer(node, clause, ref)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flowc_dsl.diagnostics.diagnostic import Label, Level
+from flowc_dsl.diagnostics.diagnostic import Edit, Label, Level
 from flowc_dsl.graph import FlowGraph, HandlerNode, once_a_graph
 from flowc_dsl.model import Event, Handler, Ref, Retry, Service, Store
 from flowc_dsl.record import Record
 from flowc_dsl.rules.registry import Finding, Report, rule
 from flowc_dsl.rules.wording import duration
+from flowc_dsl.source import Span
 
 
 class Demand(Record):
@@ -20,6 +21,7 @@ class Demand(Record):
     trigger: Ref | None  # None: a timer has no event
     event: Event | None
     how: str
+    only_key: bool = False  # whether all triggers have one key, by one name
 
     @property
     def words(self) -> str:
@@ -43,11 +45,19 @@ def _each_demand(graph: FlowGraph) -> Iterator[Demand]:
             known = [events[t.name] for t in handler.triggers if t.name in events]
             if not all(_has(event, ref.name) for event in known):
                 continue
+            keys = {_key_name(events.get(t.name)) for t in handler.triggers}
+            only_key = len(keys) == 1 and None not in keys
             for trigger in {t.name: t for t in handler.triggers}.values():
                 if trigger.name in events:
-                    yield Demand(node, ref, trigger, events[trigger.name], how)
+                    yield Demand(node, ref, trigger, events[trigger.name], how, only_key)
             if not handler.triggers:
                 yield Demand(node, ref, None, None, how)
+
+
+def _key_name(event: Event | None) -> str | None:
+    """The key, if it is a field."""
+    key = event.key.name if event is not None and event.key is not None else None
+    return key if event is not None and key is not None and _has(event, key) else None
 
 
 def _has(event: Event, name: str) -> bool:
@@ -70,6 +80,7 @@ class OtherKey(Record):
             help=f"use `{self.key.name}`, or give `{event.name}` the key `{demand.field.name}`",
             subjects=(demand.node.service, event.name),
             witness=(event.name, str(demand.node)),
+            edits=(Edit(demand.field.span, self.key.name, "safe"),) if demand.only_key else (),
         )
 
 
@@ -238,6 +249,7 @@ class SingleWriter(Record):
 
     def report(self) -> Report:
         service, store = self.service, self.store
+        end = store.span.end
         return Report(
             f"service `{service.name}` has up to {service.replicas_max} replicas, and its store "
             f"`{store.name}` has one writer",
@@ -247,6 +259,7 @@ class SingleWriter(Record):
             help=f"write `store {store.name} per partition`, or run `{service.name}` once",
             subjects=(service.name, store.name),
             witness=(service.name, store.name),
+            edits=(Edit(Span(store.span.path, end, end), " per partition", "unsafe"),),
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Literal, Protocol
 
-from flowc_dsl.diagnostics.diagnostic import LABELS_MAX, Diagnostic, Label, Level
+from flowc_dsl.diagnostics.diagnostic import LABELS_MAX, Diagnostic, Edit, Label, Level
 from flowc_dsl.graph import FlowGraph
 from flowc_dsl.record import Record
 from flowc_dsl.source import Span
@@ -23,6 +23,7 @@ class Report(Record):
     subjects: tuple[str, ...] = ()
     witness: tuple[str, ...] = ()
     level: Level | None = None
+    edits: tuple[Edit, ...] = ()  # those that need no text; `fixes` adds the others
 
 
 class Finding(Protocol):
@@ -59,6 +60,7 @@ class Rule(Record):
             help=report.help,
             subjects=tuple(dict.fromkeys(report.subjects)),
             witness=report.witness,
+            edits=report.edits,
         )
 
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from typing import Final, NamedTuple
+
+from flowc_dsl import limits
 
 NAMES_MAX = 4  # in one sentence; the rest are counted
+SLIP_CHARS_MIN: Final = 4  # of a name; in a shorter one a letter is too much of it
+SLIP_RATIO_MIN: Final = 0.85  # of two names' letters that are the same, for one to be a slip
 
 
 def quoted(names: Iterable[str]) -> str:
@@ -57,6 +62,47 @@ def nearest(name: str, candidates: Iterable[str]) -> str | None:
 
 
 def meant(names: Iterable[str], declared: Collection[str]) -> frozenset[str]:
-    """What the names that are not declared were probably meant to be."""
+    """What the names that are not declared were probably meant to be: of the first of very many."""
     unknown = sorted(name for name in names if name not in declared)
+    unknown = unknown[: limits.MEANT_COMPARISONS_MAX // max(1, len(declared))]
     return frozenset(filter(None, (nearest(name, declared) for name in unknown)))
+
+
+class Guess(NamedTuple):
+    """What was probably meant; `sure` if it can be nothing else that is known."""
+
+    name: str
+    sure: bool
+
+
+def guess(name: str, candidates: Collection[str]) -> Guess | None:
+    """The nearest candidate, and whether the name is a slip of it alone."""
+    found = nearest(name, candidates)
+    return None if found is None else Guess(found, is_slip(name, found, candidates))
+
+
+def is_slip(name: str, meant_: str, candidates: Iterable[str]) -> bool:
+    """Whether a name is nearly `meant_`, and no other candidate is. Figures are never slips:
+    `Step2Done` is not a way to write `Step1Done`."""
+    if min(len(name), len(meant_)) < SLIP_CHARS_MIN or _figures(name) != _figures(meant_):
+        return False
+    written = name.lower()
+    if written == meant_.lower():
+        return all(other == meant_ or other.lower() != written for other in candidates)
+    return _is_near(written, meant_) and not any(
+        other != meant_ and _is_near(written, other) for other in candidates
+    )
+
+
+def _is_near(written: str, other: str) -> bool:
+    from difflib import SequenceMatcher  # noqa: PLC0415  # lazy: needed for faults alone
+
+    if sorted(other.lower()) == sorted(written):  # letters that changed places
+        return True
+    found = SequenceMatcher(None, other.lower(), written)
+    low = SLIP_RATIO_MIN
+    return found.real_quick_ratio() >= low <= found.quick_ratio() and found.ratio() >= low
+
+
+def _figures(name: str) -> str:
+    return "".join(filter(str.isdigit, name))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from codecs import BOM_UTF8
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Final
 
-from flowc_dsl.diagnostics.diagnostic import Diagnostic
+from flowc_dsl.check import Report
+from flowc_dsl.diagnostics.diagnostic import Diagnostic, Level
 from flowc_dsl.diagnostics.fixing import Applicability, Fixed, apply_edits
 from flowc_engine.cli.checking import CheckedProgram, check_texts
 from flowc_engine.cli.common import fail, shown_path
@@ -65,26 +66,47 @@ def _fix_program(
     entries = baseline.entries if baseline else ()
     paths = {name: os.path.realpath(root / name) for name in program.files}
     files = {name: fixes.current(paths[name], data) for name, data in program.files.items()}
-    barred: set[tuple[str, str, str]] = set()
     texts = Texts(files, main, root, check_texts(files, main, today, checked.path, root))
-    for _ in range(ROUNDS_MAX):
-        found, _, _ = wanted(texts.checked.report, main, policy, entries)
-        taken = texts.mended([d for d in found if _said(d) not in barred], allowed, today)
-        if taken is None:
-            break
-        texts, fixed, refused = taken
-        fixes.codes.update(diagnostic.code for diagnostic in fixed)
-        why = "an edit would leave its text as broken as it is"
-        fixes.refused |= {shown_path(root / d.primary.span.path): why for d in refused}
-        barred |= {_said(diagnostic) for diagnostic in refused}
-        if not fixed:
-            break
-    files = texts.files
-    for name, data in files.items():
+    done = fixed_texts(texts, allowed, today, lambda it: wanted(it, main, policy, entries)[0])
+    fixes.codes.update(found.code for found in done.fixed)
+    why = "an edit was left out: it would bring another error"
+    fixes.refused |= {shown_path(root / d.primary.span.path): why for d in done.refused}
+    for name, data in done.texts.files.items():
         path, before = paths[name], program.files[name]
         old = fixes.changed[path][0] if path in fixes.changed else before
         if data != old:
             fixes.changed[path] = (old, data)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A program after its fixes, what they mended, and what was left out."""
+
+    texts: Texts
+    fixed: tuple[Diagnostic, ...] = ()
+    refused: tuple[Diagnostic, ...] = ()
+
+
+def fixed_texts(
+    texts: Texts,
+    allowed: frozenset[Applicability],
+    today: date,
+    choose: Callable[[Report], Iterable[Diagnostic]] = lambda report: report.diagnostics,
+) -> Done:
+    """Rounds of edits, until there is none to make; `choose` says which findings count."""
+    done = Done(texts)
+    barred: set[tuple[str, str, str]] = set()
+    for _ in range(ROUNDS_MAX):
+        found = choose(done.texts.checked.report)
+        taken = done.texts.mended([d for d in found if _said(d) not in barred], allowed, today)
+        if taken is None:
+            break
+        texts, fixed, refused = taken
+        done = Done(texts, (*done.fixed, *fixed), (*done.refused, *refused))
+        barred |= {_said(diagnostic) for diagnostic in refused}
+        if not fixed:
+            break
+    return done
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,23 +123,17 @@ class Texts:
     ) -> tuple[Texts, Sequence[Diagnostic], Sequence[Diagnostic]] | None:
         """One round of edits, the diagnostics that it mended, and those that it must not.
 
-        All at once, or, where those together don't do, the first that does alone. None if there is
-        nothing to apply.
+        None if there is nothing to apply.
         """
         given = self._editable()
         result = apply_edits(found, given, allowed)
         if not result.fixed:
             return None
-        then = self._edited(result, today)
-        if then is not None:
-            return then, result.fixed, ()
-        refused: list[Diagnostic] = []
-        for one in result.fixed if len(result.fixed) > 1 else ():
-            then = self._edited(apply_edits([one], given, allowed), today)
-            if then is not None:
-                return then, (one,), refused
-            refused.append(one)
-        return self, (), result.fixed
+        search = _Search(self, given, allowed, today)
+        search.add(result.fixed)
+        if search.then is None:
+            return self, (), search.refused
+        return search.then, search.taken, search.refused
 
     def _editable(self) -> dict[str, str]:
         """Texts that give back their file's bytes."""
@@ -126,14 +142,58 @@ class Texts:
         before = self.files
         return {p: t for p, t in texts.items() if p in before and _bytes(t, before[p]) == before[p]}
 
-    def _edited(self, result: Fixed, today: date) -> Texts | None:
-        """None where the text would be more broken, or as broken after its faults were mended."""
-        files = self.files | {p: _bytes(text, self.files[p]) for p, text in result.texts.items()}
+    def edited(self, result: Fixed, today: date, *, only_safe: bool) -> Texts | None:
+        """None where the text would be more broken, or as broken after its faults were mended, or
+        where what is safe would bring an error; who asks for guesses will see what they bring."""
+        files = dict(self.files)
+        for path, text in result.texts.items():
+            old = self.files[path]
+            files[path] = _bytes(_laid_out(text, old), old)
         then = check_texts(files, self.main, today, self.checked.path, self.root)
         mends_text = any(found.code in SYNTAX_CODES for found in result.fixed)
         if then.compilation is None or _broken(then) > _broken(self.checked) - mends_text:
             return None
+        judged = self.checked.report.judged and only_safe
+        if judged and _errors(then) - _errors(self.checked):
+            return None
         return Texts(files, self.main, self.root, then)
+
+
+@dataclass(slots=True)
+class _Search:
+    """As many diagnostics as can be mended together: halves of halves, where all of them can't."""
+
+    texts: Texts
+    given: dict[str, str]
+    allowed: frozenset[Applicability]
+    today: date
+    taken: tuple[Diagnostic, ...] = ()
+    refused: tuple[Diagnostic, ...] = ()
+    then: Texts | None = None
+
+    def add(self, found: Sequence[Diagnostic]) -> None:
+        """Takes what of them can be taken on top of what is."""
+        result = apply_edits([*self.taken, *found], self.given, self.allowed)
+        then = self.texts.edited(result, self.today, only_safe=self.allowed == {"safe"})
+        if then is not None:
+            self.taken, self.then = result.fixed, then
+        elif len(found) == 1:
+            self.refused += tuple(found)
+        else:
+            self.add(found[: len(found) // 2])
+            self.add(found[len(found) // 2 :])
+
+
+def _laid_out(text: str, old: bytes) -> str:
+    """As `flowc fmt` has it, if the file was so before."""
+    from flowc_dsl.format.formatter import kept_format
+
+    return kept_format(old.removeprefix(BOM_UTF8).decode(errors="replace"), text)
+
+
+def _errors(checked: CheckedProgram) -> Counter[tuple[str, str, str]]:
+    found = checked.report.diagnostics
+    return Counter(_said(diagnostic) for diagnostic in found if diagnostic.level == Level.ERROR)
 
 
 def _bytes(text: str, before: bytes) -> bytes:
