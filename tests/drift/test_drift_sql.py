@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowc_dsl.compile import compile_program
@@ -329,6 +329,7 @@ def misfits(stored: Stored) -> Iterator[Misfit]:
                 yield Misfit(event, "state", why, len(wrong), wrong[0])
 
 
+@settings(max_examples=max(15, settings().max_examples // 3))
 @given(stored=logs(), expects=st.lists(expectations(), min_size=1, max_size=6))
 def test_a_log_is_read_as_it_is_meant(memory, stored, expects):
     named = [replace(expect, name=f"e{number}") for number, expect in enumerate(expects)]

@@ -76,7 +76,7 @@ def walk(seed: int, steps: int) -> None:
         assert session.report(TODAY) == fresh(files)
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(st.integers(0, 2**32))
 def test_a_session_says_what_a_fresh_check_says(seed):
     walk(seed, 8)

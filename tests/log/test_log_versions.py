@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from flowc_dsl.lifting import Stored
 from flowc_dsl.plan import FieldPlan, Plan, TypePlan, UpcastPlan
@@ -198,6 +198,7 @@ def test_fields_in_another_order_need_no_other_version(tmp_path: Path) -> None:
         ]  # fmt: skip
 
 
+@settings(max_examples=settings().max_examples // 2)
 @given(evolutions(rows_max=4))
 def test_the_view_shows_what_a_lifted_batch_has(made: Evolution) -> None:
     """The one lift, as SQL and as Arrow (D24)."""

@@ -50,6 +50,7 @@ def mend(project: Tiny) -> None:
     project.write("app/pay.py", project.root.joinpath("app/mended.py").read_text())
 
 
+@pytest.mark.slow  # a run after a run
 def test_without_a_run(failed: Tiny) -> None:
     listed = json.loads(failed.flowc("parked", "list", "main.flow", "--json").stdout)
     assert sorted(p["offset"] for p in listed["parked"]) == [3, 13, 23]

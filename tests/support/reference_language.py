@@ -74,7 +74,7 @@ CONSTRUCTS: Final = {
         "`retain` says how long an event is kept, and `rate` how many of an external one there "
         "are.",
         "/// A customer has committed to an order.\n"
-        "external event OrderPlaced v2 key order_id retain 30d rate 20/s { order_id: uuid }\n"
+        "external event OrderPlaced key order_id retain 30d rate 20/s { order_id: uuid }\n"
         "command BookParcel key order_id { order_id: uuid }\n"
         "exported event ParcelBooked key order_id { order_id: uuid }\n"
         "service Desk { run mock  on OrderPlaced -> BookParcel }\n"
