@@ -66,6 +66,12 @@ class UpcastPlan:
 
 @dataclass(frozen=True, slots=True)
 class EventPlan:
+    """`waits`: "" for what is declared. Else flowc makes it, for one handler of one service, which
+    alone reads it: the place in the log at which a deadline (`after`) was due, at which the last of
+    the partners of a join (`join`) came, or at which a timer (`every`) ticked. `of` are the events
+    that it repeats.
+    """
+
     name: str
     kind: Literal["event", "command"]
     version: int
@@ -76,6 +82,8 @@ class EventPlan:
     retain_ms: int | None = None
     doc: str = ""
     upcasts: tuple[UpcastPlan, ...] = ()  # by version
+    waits: Literal["", "after", "join", "every"] = ""
+    of: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +123,34 @@ class HandlerPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadlinePlan:
+    """`event` is emitted when an event `of` is `after_ms` old and no `unless` of its key has come
+    since."""
+
+    event: str
+    of: str
+    unless: tuple[str, ...]
+    after_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class JoinPlan:
+    """`event` is emitted when there is one of each of `of` with the same value of `by`."""
+
+    event: str
+    of: tuple[str, ...]
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimerPlan:
+    """`event` is emitted once in each period."""
+
+    event: str
+    every_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class ServicePlan:
     name: str
     run: Literal["python", "mock"]
@@ -123,16 +159,28 @@ class ServicePlan:
     context: str = ""
     replicas: int = 1
     stateless: bool = False
+    deadlines: tuple[DeadlinePlan, ...] = ()
+    joins: tuple[JoinPlan, ...] = ()
+    timers: tuple[TimerPlan, ...] = ()
 
     @property
     def subscribes(self) -> tuple[str, ...]:
         """The events it reads, sorted, each once."""
-        return tuple(sorted({t for h in self.handlers for t in h.triggers}))
+        waited_for = {e for d in self.deadlines for e in (d.of, *d.unless)}
+        waited_for |= {e for j in self.joins for e in j.of}
+        return tuple(sorted({t for h in self.handlers for t in h.triggers} | waited_for))
 
     @property
     def emits(self) -> tuple[str, ...]:
         """The events it may emit, sorted, each once."""
-        return tuple(sorted({o.event for h in self.handlers for group in h.outputs for o in group}))
+        outputs = {o.event for h in self.handlers for group in h.outputs for o in group}
+        return tuple(sorted(outputs.union(self.waits)))
+
+    @property
+    def waits(self) -> tuple[str, ...]:
+        """The events that flowc makes for its handlers that wait."""
+        found = [d.event for d in self.deadlines]
+        return (*found, *(j.event for j in self.joins), *(t.event for t in self.timers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +238,8 @@ def _fields(values: list[dict[str, Any]]) -> tuple[FieldPlan, ...]:
 
 def _event(value: dict[str, Any]) -> EventPlan:
     upcasts = tuple(_upcast(upcast) for upcast in value.get("upcasts", ()))
-    return EventPlan(**{**value, "fields": _fields(value["fields"]), "upcasts": upcasts})
+    fields, of = _fields(value["fields"]), tuple(value.get("of", ()))
+    return EventPlan(**{**value, "fields": fields, "upcasts": upcasts, "of": of})
 
 
 def _upcast(value: dict[str, Any]) -> UpcastPlan:
@@ -206,7 +255,18 @@ def _handler(value: dict[str, Any]) -> HandlerPlan:
 
 
 def _service(value: dict[str, Any]) -> ServicePlan:
-    return ServicePlan(**{**value, "handlers": tuple(_handler(h) for h in value["handlers"])})
+    deadlines = (
+        DeadlinePlan(**{**d, "unless": tuple(d["unless"])}) for d in value.get("deadlines", ())
+    )
+    return ServicePlan(
+        **{
+            **value,
+            "handlers": tuple(_handler(h) for h in value["handlers"]),
+            "deadlines": tuple(deadlines),
+            "joins": tuple(JoinPlan(**{**j, "of": tuple(j["of"])}) for j in value.get("joins", ())),
+            "timers": tuple(TimerPlan(**t) for t in value.get("timers", ())),
+        }
+    )
 
 
 def _plan(value: dict[str, Any]) -> Plan:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from flowc_dsl import limits
 from flowc_dsl.diagnostics.diagnostic import Diagnostic, Label, Level
@@ -21,19 +21,23 @@ from flowc_dsl.plan import (
     UpcastPlan,
 )
 from flowc_dsl.source import Span
+from flowc_dsl.waiting import Waiting, cannot_wait, event_struct
 
 
 def make_plan(system: System) -> Plan:
     """The plan of a system without errors. What `unsupported` names is left out of it."""
+    services = [s for s in system.services.values() if s.run is None or s.run.kind != "exec"]
+    events = {event.name: _event(system, event) for event in system.events.values()}
+    waiting = {s.name: [Waiting(s, h, events) for h in _honoured(system, s)] for s in services}
+    made = [one.event for found in waiting.values() for one in found]
+    joined = {name for event in made if event.waits == "join" for name in event.of}
+    structs = {s.name: _fields(system, s.fields) for s in system.types.values()}
+    structs |= {event_struct(name): events[name].fields for name in sorted(joined)}
     return Plan(
         system=system.name,
-        events=tuple(_event(system, event) for event in system.events.values()),
-        services=tuple(
-            _service(service)
-            for service in system.services.values()
-            if service.run is None or service.run.kind != "exec"
-        ),
-        structs={s.name: _fields(system, s.fields) for s in system.types.values()},
+        events=(*events.values(), *made),
+        services=tuple(_service(service, waiting[service.name]) for service in services),
+        structs=structs,
         enums={e.name: tuple(member.name for member in e.members) for e in system.enums.values()},
         partitions=limits.PARTITIONS,
     )
@@ -74,16 +78,32 @@ def _type(system: System, type_: TypeRef) -> TypePlan:
     return TypePlan(type_.name, type_.optional, "", precision, scale, args)
 
 
-def _service(service: Service) -> ServicePlan:
+def _honoured(system: System, service: Service) -> list[Handler]:
+    """The handlers that wait, and can be run."""
+    return [
+        handler
+        for handler in service.handlers
+        if handler.kind != "on" and cannot_wait(system, handler) is None
+    ]
+
+
+def _service(service: Service, waiting: Sequence[Waiting]) -> ServicePlan:
     python = service.run is not None and service.run.kind == "python"
+    handlers = [_handler(h) for h in service.handlers if h.kind == "on"]
+    for one in waiting:
+        declared = replace(_handler(one.handler), triggers=(one.event.name,), name=one.function)
+        handlers.append(declared)
     return ServicePlan(
         name=service.name,
         run="python" if python else "mock",
         target=service.run.target if service.run is not None and python else "",
-        handlers=tuple(_handler(h) for h in service.handlers if h.kind == "on"),
+        handlers=tuple(handlers),
         context=service.context or "",
         replicas=service.replicas_min,
         stateless=service.stateless,
+        deadlines=tuple(one.deadline for one in waiting if one.handler.kind == "after"),
+        joins=tuple(one.join for one in waiting if one.handler.kind == "join"),
+        timers=tuple(one.timer for one in waiting if one.handler.kind == "every"),
     )
 
 
@@ -156,13 +176,9 @@ def _of_service(system: System, service: Service) -> Iterator[Unsupported]:
 
 def _of_handler(system: System, service: str, handler: Handler) -> Iterator[Unsupported]:
     at = handler.span
-    if handler.kind != "on":
-        text = {
-            "join": "events are not joined yet",
-            "every": "there are no timers yet",
-            "after": "there are no deadlines yet",
-        }[handler.kind]
-        yield Unsupported(handler.kind, service, at, text)
+    why = cannot_wait(system, handler)
+    if why is not None:
+        yield Unsupported(handler.kind, service, at, why)
     if handler.within_ms is not None:
         yield Unsupported("within", service, at, "it is not watched yet")
     if handler.delivery == "latest":

@@ -115,16 +115,23 @@ class History:
             for event in generation.plan.events:
                 old = Stored(generation.plan, event)
                 if event.name not in now:
-                    yield generation, _undeclared(event)
+                    if not event.waits:  # else its handler is gone: nobody reads it
+                        yield generation, _undeclared(event)
                     continue
                 lift = lift_of(old, Stored(self.plan, now[event.name]))
-                if isinstance(lift, Unliftable):
-                    yield generation, lift
+                if isinstance(lift, Unliftable) and event.waits != "after":  # what set it says so
+                    yield generation, _joined(event) if event.waits else lift
 
 
 def _undeclared(event: EventPlan) -> Unliftable:
     why = f"v{event.version} is stored, and it is no longer declared"
     help_ = "declare it again; `deprecated` says that it is on its way out"
+    return Unliftable(event.name, event.version, why, help_)
+
+
+def _joined(event: EventPlan) -> Unliftable:
+    why = f"{' & '.join(event.of)} were joined with other fields, and are not lifted in there"
+    help_ = "give the handler another name with `as NAME`: it joins what comes from then on"
     return Unliftable(event.name, event.version, why, help_)
 
 

@@ -30,6 +30,10 @@ SOURCE_WINDOW_BYTES_MAX: Final = 4 * MIB  # published by a source and not acknow
 SOURCE_WINDOW_MESSAGES_MAX: Final = 64
 DEFERRED_PER_SLOT_MAX: Final = 1_024
 PARKED_PER_SLOT_MAX: Final = 1_000_000  # neither retried nor dropped: in memory, and in snapshots
+OPEN_EVENTS_PER_SLOT_MAX: Final = (
+    200_000  # deadlines that are set, or events that wait for a partner
+)
+DUE_ROWS_MAX: Final = 500  # deadlines that are emitted at once
 UNPARK_OFFSETS_MAX: Final = 10_000  # of one message
 
 # ---- journal

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from hashlib import sha256
 from typing import Any, Final
 
-from flowc_dsl.plan import FieldPlan, Plan, TypePlan
+from flowc_dsl.plan import EventPlan, FieldPlan, Plan, TypePlan
 from flowc_dsl.pysource.facts import GENERATED
 
 SCALAR_TYPES: Final[dict[str, type[Any]]] = {
@@ -34,8 +34,8 @@ SCALAR_TYPES: Final[dict[str, type[Any]]] = {
 def schema_hash(plan: Plan) -> str:
     """16 hex digits over what event classes depend on: events' fields, structs, enums."""
     shapes = {
-        "events": {e.name: [asdict(f) for f in e.fields] for e in plan.events},
-        "structs": {name: [asdict(f) for f in fields] for name, fields in plan.structs.items()},
+        "events": {e.name: [asdict(f) for f in e.fields] for e in _declared(plan)},
+        "structs": {name: [asdict(f) for f in fields] for name, fields in _structs(plan)},
         "enums": plan.enums,
     }
     text = json.dumps(shapes, sort_keys=True, separators=(",", ":"))
@@ -59,9 +59,9 @@ def types_module(plan: Plan, source: str) -> str:
     for name, members in sorted(plan.enums.items()):
         lines += ["", "", f"class {name}(_enum.StrEnum):"]
         lines += [f'    {_identifier(m)} = "{m}"' for m in members] or ["    pass"]
-    for name, fields in sorted(plan.structs.items()):
+    for name, fields in sorted(_structs(plan)):
         lines += _class(name, "flowc.Record", fields, "")
-    for event in sorted(plan.events, key=lambda e: e.name):
+    for event in sorted(_declared(plan), key=lambda e: e.name):
         lines += _class(event.name, "flowc.Event", event.fields, event.doc)
     return "\n".join(lines) + "\n"
 
@@ -83,8 +83,18 @@ def _imports(plan: Plan) -> Iterator[str]:
 
 
 def _all_fields(plan: Plan) -> Iterator[tuple[FieldPlan, ...]]:
-    yield from (e.fields for e in plan.events)
-    yield from plan.structs.values()
+    yield from (e.fields for e in _declared(plan))
+    yield from (fields for _, fields in _structs(plan))
+
+
+def _declared(plan: Plan) -> list[EventPlan]:
+    """Without the events that flowc makes."""
+    return [e for e in plan.events if not e.waits]
+
+
+def _structs(plan: Plan) -> list[tuple[str, tuple[FieldPlan, ...]]]:
+    """Without those that repeat an event."""
+    return [item for item in plan.structs.items() if "." not in item[0]]
 
 
 def _kinds(declared: TypePlan) -> Iterator[str]:

@@ -51,6 +51,8 @@ def make_call(
     handlers: list[Handler], codecs: Codecs, who: Who, loop: asyncio.AbstractEventLoop | None
 ) -> Call:
     """The call for all handlers of one event type; together they are one unit."""
+    if not handlers:
+        return NoCall()
     single: list[Call] = []
     for handler in handlers:
         function = handler.function
@@ -62,6 +64,15 @@ def make_call(
         else:
             single.append(AsyncCall(function, contract, who, loop))
     return single[0] if len(single) == 1 else UnitCall(single, codecs)
+
+
+class NoCall:
+    """Nobody handles these: they cancel a deadline, or are partners of a join."""
+
+    whole = True
+
+    def run(self, *_: object, **__: object) -> None:
+        """See `Call`."""
 
 
 class EventCall:

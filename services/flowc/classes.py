@@ -35,7 +35,8 @@ class Classes:
         self._records: dict[str, type[Record]] = {}
         for name in plan.structs:
             self._record(name)
-        self._events = {e.name for e in plan.events}
+        self._events = {e.name for e in plan.events if not e.waits}
+        self._repeats = {e.name: e.of[0] for e in plan.events if e.waits == "after"}
         self._made: dict[str, type[Event]] = {}
         self._imported: dict[str, type[Event]] = {}
         self._known: dict[type, str] = {}
@@ -43,8 +44,10 @@ class Classes:
     def event(self, name: str) -> type[Event]:
         """The class that events of this name are given to handlers in.
 
-        Raises `KeyError` for an event that is not of the plan.
+        A deadline is given in the class of the event that set it. Raises `KeyError` for an event
+        that is not of the plan.
         """
+        name = self._repeats.get(name, name)
         return self._imported.get(name) or self.made(name)
 
     def made(self, name: str) -> type[Event]:
@@ -101,7 +104,7 @@ class Classes:
 
     def names(self) -> list[str]:
         """All that `lookup` knows, sorted."""
-        return sorted([*self._events, *self._records, *self._enums])
+        return sorted(n for n in (*self._events, *self._records, *self._enums) if "." not in n)
 
     def python_type(self, declared: TypePlan) -> Any:
         """The annotation for a declared type, of the classes made here."""

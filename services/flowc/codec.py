@@ -35,7 +35,7 @@ class EventCodec:
         self._reader = EventReader(history, declared.name)
         self.own_schema = event_schema(classes.plan, declared.name)
         self.key = None if declared.key is None else attribute_name(declared.key)
-        self._key_index = next(
+        self.key_index = next(
             (i for i, f in enumerate(declared.fields) if f.name == declared.key), None
         )
         self._partition = partitioner(classes.plan, declared.name)
@@ -44,6 +44,9 @@ class EventCodec:
         self._encoders = FieldEncoders(classes, declared.fields)
         self._decoders = FieldDecoders(classes, declared.fields)
         self._make: Callable[..., Event] | None = None
+        plan = classes.plan
+        joined = declared.of if declared.waits == "join" else ()
+        self._sides = [EventCodec(classes, plan.event(name), history) for name in joined]
         self._round_robin = 0
 
     # ---- out
@@ -59,6 +62,7 @@ class EventCodec:
         time_us: int,
         causes: pa.Array | None = None,
         roots: pa.Array | None = None,
+        partitions: pa.Array | None = None,
     ) -> memoryview:
         """Columns as an Arrow record batch message, with the envelope."""
         nulls = pa.nulls(rows, pa.int64())
@@ -68,7 +72,7 @@ class EventCodec:
                 pa.repeat(pa.scalar(time_us, _TIME), rows),
                 nulls if causes is None else causes,
                 nulls if roots is None else roots,
-                self.partitions(columns, rows),
+                self.partitions(columns, rows) if partitions is None else partitions,
             ],
             schema=self.schema,
         )
@@ -76,8 +80,8 @@ class EventCodec:
 
     def partitions(self, columns: list[pa.Array], rows: int) -> pa.Array:
         """The partition of each event: by its key, else in turns."""
-        if self._partition is not None and self._key_index is not None:
-            return self._partition(columns[self._key_index])
+        if self._partition is not None and self.key_index is not None:
+            return self._partition(columns[self.key_index])
         begin = self._round_robin
         self._round_robin = (begin + rows) % self._partitions
         return pa.array((np.arange(begin, begin + rows) % self._partitions).astype(np.int32))
@@ -93,12 +97,25 @@ class EventCodec:
         lifted. `first` is that of `wire.Delivered`."""
         return self._reader.read(body, first)
 
-    def objects(self, batch: pa.RecordBatch) -> list[Event]:
-        """The events of a batch (its first columns are the event's own)."""
+    def objects(self, batch: pa.RecordBatch) -> list[Any]:
+        """The events of a batch (its first columns are the event's own). Of a join, a tuple of the
+        events that it joins for each; of a timer, an empty one."""
+        if self.declared.waits == "every":
+            return [()] * batch.num_rows
+        columns = [batch.column(i) for i in range(len(self.declared.fields))]
+        if self._sides:  # behind the key, each event as a whole
+            sides = zip(self._sides, columns[1:], strict=True)
+            return list(zip(*(s.of_struct(column) for s, column in sides), strict=True))
+        return self._objects(columns, batch.num_rows)
+
+    def of_struct(self, column: pa.StructArray) -> list[Event]:
+        """The events of a column that repeats them."""
+        return self._objects(column.flatten(), len(column))
+
+    def _objects(self, columns: list[pa.Array], rows: int) -> list[Event]:
         if self._make is None:
             self._make = maker(self.classes.event(self.name))
-        columns = [batch.column(i) for i in range(len(self.declared.fields))]
-        return self._decoders.objects(self._make, columns, batch.num_rows)
+        return self._decoders.objects(self._make, columns, rows)
 
 
 class Codecs:

@@ -71,7 +71,9 @@ def load_handlers(service: ServicePlan) -> list[Handler]:
             wanted = declared.name or handler_name(trigger)
             call = getattr(target, wanted, None)
             if callable(call):
-                function = function_of(f"{service.name}.{wanted}", call)
+                function = function_of(
+                    f"{service.name}.{wanted}", call, given_events(service, trigger)
+                )
                 handlers.append(Handler(trigger, function, declared))
             else:
                 missing.append(_missing(service, target, wanted, trigger))
@@ -84,10 +86,13 @@ def _first_lines(service: ServicePlan) -> str:
     """How the code of a service that has none yet begins."""
     declared = service.handlers[0]
     name = declared.name or handler_name(declared.triggers[0])
+    given = given_events(service, declared.triggers[0])
+    events = {None: "event", 0: ""}.get(given, "first, second")
     attribute = service.target.partition(":")[2]
     if attribute:
-        return f"`class {attribute}` and its method `{name}(self, event)`"
-    return f"`def {name}(event)`"
+        own = f"self, {events}" if events else "self"
+        return f"`class {attribute}` and its method `{name}({own})`"
+    return f"`def {name}({events})`"
 
 
 def load_target(target: str) -> Any:
@@ -150,7 +155,8 @@ def load_module(name: str) -> Any:
 def _missing(service: ServicePlan, target: Any, wanted: str, trigger: str) -> str:
     near = _near(wanted, _public(target))
     return (
-        f"service {service.name} handles {trigger}, but {service.target} has no function "
+        f"service {service.name} handles {_waited_for(service, trigger)}, but {service.target} "
+        f"has no function "
         f"{wanted}{near} ({_file(target)})"
     )
 
@@ -169,8 +175,33 @@ def _file(target: Any) -> str:
     return getattr(module, "__file__", None) or str(module)
 
 
-def function_of(name: str, call: Callable[..., Any]) -> Function:
-    """How the function wants to be called. Raises `CodeError` for one that is no handler."""
+def given_events(service: ServicePlan, trigger: str) -> int | None:
+    """How many events a handler of `trigger` is given; None for one, perhaps as a batch."""
+    if any(timer.event == trigger for timer in service.timers):
+        return 0
+    return next((len(join.of) for join in service.joins if join.event == trigger), None)
+
+
+def _waited_for(service: ServicePlan, trigger: str) -> str:
+    """What a handler is called for, in words."""
+    for deadline in service.deadlines:
+        if deadline.event == trigger:
+            return f"a deadline of {deadline.of}"
+    for join in service.joins:
+        if join.event == trigger:
+            return " & ".join(join.of)
+    for timer in service.timers:
+        if timer.event == trigger:
+            return f"a timer of {timer.every_ms / 1000:g} s"
+    return trigger
+
+
+def function_of(name: str, call: Callable[..., Any], given: int | None = None) -> Function:
+    """How the function wants to be called. Raises `CodeError` for one that is no handler.
+
+    `given`: a handler of a join is given so many events, one of a timer none; either is called with
+    a tuple of them.
+    """
     try:
         parameters = list(inspect.signature(call).parameters.values())
     except (TypeError, ValueError) as error:
@@ -178,17 +209,29 @@ def function_of(name: str, call: Callable[..., Any]) -> Function:
     positional = [p for p in parameters if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD}]
     required = [p for p in positional if p.default is p.empty]
     keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
-    if not positional or len(required) > 2 or keywords:
+    events = 1 if given is None else given
+    if len(positional) < events or len(required) > events + 1 or keywords:
+        taken = {0: "nothing, or", 1: "the event, or the event and"}
+        wanted = taken.get(events, f"the {events} events, or the {events} events and")
         raise CodeError(
-            f"{name} takes ({', '.join(map(str, parameters))}); a handler takes the event, or the "
-            "event and a context"
+            f"{name} takes ({', '.join(map(str, parameters))}); "
+            f"a handler{'' if given is None else ' like this'} takes {wanted} a context"
         )
     shape: Shape = "plain"
     if inspect.iscoroutinefunction(call):
         shape = "async"
     elif inspect.isasyncgenfunction(call):
         shape = "async_generator"
-    return Function(name, call, shape, _takes(positional[0]), context=len(positional) > 1)
+    context = len(positional) > events
+    if given is not None:
+        return Function(name, _spread(call, context=context), shape, context=context)
+    return Function(name, call, shape, _takes(positional[0]), context=context)
+
+
+def _spread(call: Callable[..., Any], *, context: bool) -> Callable[..., Any]:
+    if context:
+        return lambda events, ctx: call(*events, ctx)
+    return lambda events: call(*events)
 
 
 def _takes(parameter: inspect.Parameter) -> Takes:

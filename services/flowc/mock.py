@@ -60,13 +60,14 @@ class _Mock:
             o.event: _Filler(classes, trigger, o.event) for group in self._outputs for o in group
         }
 
-    def __call__(self, event: Event, ctx: Context) -> list[Event]:
+    def __call__(self, event: Event | tuple[Event, ...], ctx: Context) -> list[Event]:
+        events = event if isinstance(event, tuple) else (event,)
         emitted = []
         for number, group in enumerate(self._outputs):
             chosen: OutputPlan = group[_choose(ctx, f"{number}", len(group))]
             counts = _MANY[chosen.many]
             count = counts[_choose(ctx, f"{number}:{chosen.event}", len(counts))]
-            emitted += [self._makers[chosen.event](event, ctx) for _ in range(count)]
+            emitted += [self._makers[chosen.event](events, ctx) for _ in range(count)]
         return emitted
 
 
@@ -75,22 +76,38 @@ def _choose(ctx: Context, what: str, among: int) -> int:
     return xxhash.xxh3_64_intdigest(f"{of}:{what}".encode()) % among
 
 
+def _given(classes: Classes, trigger: EventPlan) -> list[dict[str, TypePlan]]:
+    """The fields of each event that a handler of `trigger` is given."""
+    match trigger.waits:
+        case "every":
+            sides = []
+        case "join":
+            sides = [classes.plan.event(name) for name in trigger.of]
+        case _:
+            sides = [trigger]
+    return [{f.name: f.type for f in side.fields} for side in sides]
+
+
 class _Filler:
-    """Makes one event type from another."""
+    """Makes one event type from what a handler is given."""
 
     def __init__(self, classes: Classes, trigger: EventPlan, event: str) -> None:
-        own = {f.name: f.type for f in trigger.fields}
+        given = _given(classes, trigger)
         self._classes = classes
         self._make = maker(classes.event(event))
         self._fields = [
-            (attribute_name(f.name) if own.get(f.name) == f.type else None, f.type)
+            (
+                next((i for i, fields in enumerate(given) if fields.get(f.name) == f.type), None),
+                attribute_name(f.name),
+                f.type,
+            )
             for f in classes.plan.event(event).fields
         ]
 
-    def __call__(self, event: Event, ctx: Context) -> Event:
+    def __call__(self, events: tuple[Event, ...], ctx: Context) -> Event:
         values = [
-            getattr(event, copied) if copied is not None else self._plain(kind, ctx)
-            for copied, kind in self._fields
+            self._plain(kind, ctx) if side is None else getattr(events[side], name)
+            for side, name, kind in self._fields
         ]
         return self._make(*values)
 

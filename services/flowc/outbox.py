@@ -67,7 +67,8 @@ class Outbox:
         """Take out what the handlers of this event emitted."""
         parts, self._parts, self.count = self._parts, [], 0
         for part in parts:
-            self.add_part(_where(part, [c != cause for c in _causes(part)]))
+            lasting = isinstance(part, EmittedBatch) and part.lasting
+            self.add_part(_where(part, [lasting or c != cause for c in _causes(part)]))
 
     def add_part(self, part: Emitted | EmittedBatch) -> None:
         """What an outbox has collected."""
@@ -137,7 +138,8 @@ def _where(part: Emitted | EmittedBatch, chosen: list[bool]) -> Emitted | Emitte
     if isinstance(part, EmittedBatch):
         mask = pa.array(chosen, pa.bool_())
         columns = [c.filter(mask) for c in part.columns]
-        return EmittedBatch(part.event, columns, part.causes.filter(mask), part.roots.filter(mask))
+        causes, roots = part.causes.filter(mask), part.roots.filter(mask)
+        return EmittedBatch(part.event, columns, causes, roots, part.lasting)
     return Emitted(
         list(compress(part.events, chosen)), part.names,
         list(compress(part.causes, chosen)), list(compress(part.roots, chosen)),

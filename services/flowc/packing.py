@@ -48,14 +48,15 @@ class EmittedBatch:
     columns: list[pa.Array]
     causes: pa.Array
     roots: pa.Array
+    lasting: bool = False
+    """Whether it does not depend on how the handlers of its cause fare."""
 
     def part(self, begin: int, end: int) -> EmittedBatch:
         """Rows `begin` to `end` (exclusive)."""
         size = end - begin
         columns = [c.slice(begin, size) for c in self.columns]
-        return EmittedBatch(
-            self.event, columns, self.causes.slice(begin, size), self.roots.slice(begin, size)
-        )
+        causes, roots = self.causes.slice(begin, size), self.roots.slice(begin, size)
+        return EmittedBatch(self.event, columns, causes, roots, self.lasting)
 
 
 class Packer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import pairwise, repeat
+from itertools import groupby, pairwise, repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,6 @@ from flowc_engine.bus.wire import Delivered
 
 if TYPE_CHECKING:
     from flowc.codec import EventCodec
-    from flowc.event import Event
 
 
 class Rows:
@@ -42,8 +41,8 @@ class Rows:
         return self.codec.name
 
     @cached_property
-    def events(self) -> list[Event]:
-        """As objects."""
+    def events(self) -> list[Any]:
+        """As objects; of a join or a timer, as tuples of the events that it is about."""
         return self.codec.objects(self.batch)
 
     def decode(self) -> None:
@@ -54,7 +53,11 @@ class Rows:
     def keys(self) -> list[Any]:
         """The value of each event's key; of an event type without a key, None."""
         key = self.codec.key
-        return [None] * len(self) if key is None else [getattr(e, key) for e in self.events]
+        if key is None:
+            return [None] * len(self)
+        if self.codec.declared.waits == "join":  # by the key of all that it joins
+            return [getattr(joined[0], key) for joined in self.events]
+        return [getattr(e, key) for e in self.events]
 
     def partition(self, index: int) -> int:
         """The partition of one event."""
@@ -118,8 +121,8 @@ class Rows:
         return part
 
     def take(self, indices: list[int]) -> Rows:
-        """These rows."""
-        if len(indices) == len(self):
+        """These rows, in this order."""
+        if len(indices) == len(self) and indices == list(range(len(self))):
             return self
         batch = self.batch.take(pa.array(indices, pa.int64()))
         return Rows(self.codec, batch, [self.offsets[i] for i in indices], self.source)
@@ -163,3 +166,13 @@ def rows_of_partitions(rows: Rows, partitions: frozenset[int]) -> Rows:
         return rows
     found = np.isin(rows.batch.column("_partition").to_numpy(), list(partitions))
     return rows.take(np.flatnonzero(found).tolist())
+
+
+def split_at_floors(rows: Rows, floors: dict[int, int]) -> list[tuple[Rows, bool]]:
+    """Runs of rows, and whether they are below their partition's floor."""
+    if not floors or not len(rows) or rows.offsets[0] >= max(floors.values()):
+        return [(rows, False)]
+    partitions = rows.batch.column("_partition").to_pylist()
+    past = [o < floors.get(p, 0) for o, p in zip(rows.offsets, partitions, strict=True)]
+    groups = groupby(range(len(past)), key=past.__getitem__)
+    return [(rows.take(list(group)), is_past) for is_past, group in groups]

@@ -14,20 +14,29 @@ import random
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 import msgspec
 
-from flowc.calls import Call, Failed
+from flowc.calls import Call, Failed, NoCall
 from flowc.clock import Clock
 from flowc.codec import Codecs
 from flowc.draft import Draft, Part
 from flowc.errors import ContractError, FencedError, HaltedError, KilledError, RefusedError
 from flowc.load import Handler, user_trace
-from flowc.outbox import STEP_BYTES_MAX, Outbox
+from flowc.outbox import STEP_BYTES_MAX, Outbox, too_large
+from flowc.packing import EmittedBatch
+from flowc.reports import Reports
 from flowc.retries import Held, Retries, backoff_s
-from flowc.rows import Rows, in_order, offsets_of, rows_between, rows_of_partitions
+from flowc.rows import (
+    Rows,
+    in_order,
+    offsets_of,
+    rows_between,
+    rows_of_partitions,
+    split_at_floors,
+)
 from flowc.suspects import Suspects
+from flowc.waits import Waits, bodies_of
 from flowc_dsl.plan import RetryPlan, ServicePlan
 from flowc_engine import limits
 from flowc_engine.bus import wire
@@ -40,6 +49,9 @@ QUIET_ROWS_MAX = 64
 costs no message of its own."""
 LASTING = (ContractError, KilledError)
 """What another attempt would not mend."""
+DUE_PATIENCE_US = 1_000_000
+"""A deadline that is due is emitted behind what was delivered before, which may cancel it; but no
+later than this."""
 UNCONFIRMED_BYTES_MAX = 2 * STEP_BYTES_MAX
 
 Send = Callable[[wire.Message, Sequence[memoryview]], None]
@@ -82,10 +94,14 @@ class Worker:
         suspects: Suspects | None = None,
     ) -> None:
         self.service, self.slot = service, slot
-        self._codecs, self._handlers, self._calls, self._send = codecs, handlers, calls, send
+        self._codecs, self._handlers, self._send = codecs, handlers, send
+        self._calls = {event: calls.get(event) or NoCall() for event in service.subscribes}
+        self._waits = Waits(service, slot, codecs)
+        self._was_full = False
         self._log = logging.getLogger(f"flowc.{service.name}")
         self._dice = random.Random(seed)  # noqa: S311 - jitter
         self._clock = clock or Clock()
+        self._reports = Reports(self._log, handlers, self._clock)
         self._suspects = suspects
         self._retries = Retries()
         self._queue: deque[_Delivery] = deque()
@@ -136,11 +152,13 @@ class Worker:
         self._partitions = frozenset(assign.partitions)
         self._skip = frozenset((*assign.deferred, *assign.parked))
         position = -1 if fresh else self._draft.begin
-        replay = not self.service.stateless
-        self._resume = wire.Resume(assign.service, assign.slot, assign.epoch, replay, position)
+        replay = not self.service.stateless or self._waits.any
+        slot = (assign.service, assign.slot, assign.epoch)
+        self._resume = wire.Resume(*slot, replay, position, self._waits.open)
         self._send(self._resume, ())
         if fresh:
             self._number = assign.number
+            self._waits.begin(assign.since)
             self._draft = Draft(assign.cursor, self._codecs)
             self._replaying_to = assign.cursor if replay and assign.cursor > 0 else None
         else:
@@ -185,8 +203,8 @@ class Worker:
         """The rows that are to be handled, decoded if their handlers want them one by one."""
         own = rows_between(whole, deliver.begin, deliver.end)
         own = rows_of_partitions(own, self._partitions)
-        own = self._without_deferred(own)
-        if len(own) and not self._calls[own.event].whole:
+        forgotten = self.service.stateless and deliver.mode == "replay"
+        if len(own) and not self._calls[own.event].whole and not forgotten:
             own.decode()
         return own
 
@@ -204,15 +222,11 @@ class Worker:
     def _above_floors(self, rows: Rows, floors: dict[int, int]) -> list[_Piece]:
         """Events below their partition's floor were handled by another replica once: they rebuild
         this one's memory, and emit nothing."""
-        if not floors or not len(rows) or rows.offsets[0] >= max(floors.values()):
-            return [_Piece(rows, replaying=False)]
-        partitions = rows.batch.column("_partition").to_pylist()
-        past = [o < floors.get(p, 0) for o, p in zip(rows.offsets, partitions, strict=True)]
-        pieces = []
-        for is_past, group in groupby(range(len(past)), key=past.__getitem__):
-            if not (is_past and self.service.stateless):
-                pieces.append(_Piece(rows.take(list(group)), replaying=is_past))
-        return pieces
+        return [
+            _Piece(run, replaying=is_past)
+            for run, is_past in split_at_floors(rows, floors)
+            if not (is_past and self.service.stateless) or self._waits.any
+        ]
 
     def _deferred(self, deliver: wire.Deliver, bodies: list[Rows]) -> None:
         resolved = {o for step, _, _ in self._unconfirmed for o in step.resolved}
@@ -233,6 +247,9 @@ class Worker:
         retry_due = self._retries.next_due()
         if retry_due is not None and not self._stuck():
             due.append(retry_due)
+        wait_due_us = self._wait_due_us()
+        if wait_due_us is not None:
+            due.append(now + (wait_due_us - self._clock.now_us()) / 1e6)
         return max(0.0, min(due) - now) if due else None
 
     @property
@@ -249,8 +266,32 @@ class Worker:
         return self._unconfirmed_bytes > UNCONFIRMED_BYTES_MAX
 
     def _can_work(self) -> bool:
-        full = len(self._retries) >= limits.DEFERRED_PER_SLOT_MAX
+        full = len(self._retries) >= limits.DEFERRED_PER_SLOT_MAX or self._full()
         return bool(self._queue) and not full and not self._stuck()
+
+    def _full(self) -> bool:
+        """Whether no more deadlines can be set before some are due."""
+        full = self._replaying_to is None and self._waits.set >= limits.OPEN_EVENTS_PER_SLOT_MAX
+        if full and not self._was_full:
+            self._log.warning(
+                "%d deadlines are set, which is all that there may be: what comes waits until some "
+                "are due", self._waits.set,
+            )  # fmt: skip
+        self._was_full = full
+        return full
+
+    def _wait_due_us(self) -> int | None:
+        """When the next deadline or tick is to be emitted, by the clock; None if none is, yet."""
+        due_us = self._waits.next_due_us() if self._waits.any else None
+        replaying = self._assign is None or self._replaying_to is not None
+        if due_us is None or replaying or self.draining or self._stuck():
+            return None
+        if self._full():
+            return due_us
+        assert self._assign is not None
+        if self._draft.end < self._assign.end:  # an emitted one may be among what was not seen yet
+            return None
+        return due_us + DUE_PATIENCE_US if self._queue else due_us
 
     def work(self, now: float) -> None:
         """Handle one bounded piece; `now` is the caller's monotonic clock, in s.
@@ -258,6 +299,9 @@ class Worker:
         Raises `HaltedError`.
         """
         self._now = now
+        wait_due_us = self._wait_due_us()
+        if wait_due_us is not None and wait_due_us <= self._clock.now_us():
+            self._emit_due()
         held = None if self._stuck() else self._retries.take_due(now)
         if held is not None:
             self._retry(held, now)
@@ -306,13 +350,9 @@ class Worker:
         begin, end = piece.at, len(piece.rows)
         if not self._calls[piece.rows.event].whole:
             end = min(begin + rows_max, end)
-        part = piece.rows.part(begin, end)
-        if piece.replaying:
-            self._replay(part)
-        else:
-            self._run(part)
+        self._see(piece.rows.part(begin, end), replaying=piece.replaying)
         if self._replaying_to is None:  # also behind what only rebuilt memory, below a floor
-            self._draft.end = part.offsets[-1] + 1
+            self._draft.end = piece.rows.offsets[end - 1] + 1
         piece.at = end
         if end == len(piece.rows):
             pieces.popleft()
@@ -329,9 +369,52 @@ class Worker:
             ):
                 self._flush(send=True)
             return
-        self._send(wire.Replayed(deliver.service, deliver.slot, deliver.epoch, deliver.end), ())
+        slot = (deliver.service, deliver.slot, deliver.epoch)
+        self._send(wire.Replayed(*slot, deliver.end, self._waits.open), ())
         if deliver.end == self._replaying_to:
             self._replaying_to = None
+
+    def _see(self, rows: Rows, *, replaying: bool) -> None:
+        """Events in the order of their offsets, each once: what waits is told, and handlers are
+        called."""
+        own, joined = self._waits.seen(rows)
+        own = self._without_deferred(own)
+        if not len(own) or not self._handlers.get(own.event):
+            self._draft.handled += 0 if replaying else len(own)
+        elif not replaying:
+            self._run(own)
+        elif not self.service.stateless:
+            self._replay(own)
+        for indices, batch in joined if not replaying else ():
+            self._join(rows, indices, batch)
+        if self._waits.partners > limits.OPEN_EVENTS_PER_SLOT_MAX:
+            raise HaltedError(
+                f"{self._waits.partners:,} events of {self.service.name} wait for a partner to be "
+                f"joined with, at most {limits.OPEN_EVENTS_PER_SLOT_MAX:,} may"
+            )
+
+    def _join(self, rows: Rows, indices: list[int], batch: EmittedBatch) -> None:
+        """`indices`: of the rows that these were joined because of."""
+        why = too_large(self._codecs[batch.event], batch)
+        if why is None:
+            self._draft.outbox.add_batch(batch)
+        elif len(indices) > 1:
+            middle = len(indices) // 2
+            self._join(rows, indices[:middle], batch.part(0, middle))
+            self._join(rows, indices[middle:], batch.part(middle, len(indices)))
+        else:
+            parked = self._reports.parked(rows, indices[0], f"SchemaError: joined, it is {why}", 1)
+            handler = self._reports.names(batch.event)
+            self._draft.parked.append(msgspec.structs.replace(parked, handler=handler))
+
+    def _emit_due(self) -> None:
+        """Give deadlines and ticks their places in the log."""
+        self.flush()
+        now_us = self._clock.now_us()
+        for due in self._waits.due(now_us, limits.DUE_ROWS_MAX):
+            for out in bodies_of(self._codecs[due.event], due, now_us):
+                part = Part(self._draft.begin, self._draft.begin, out, [], [], [], 0)
+                self._say(self._step(part), out.bodies, out.size)
 
     # ---- handlers
 
@@ -375,7 +458,7 @@ class Worker:
             return call.run(rows, outbox, attempt=attempt, replaying=replaying)
         (offset,) = rows.offsets
         if suspects.condemned(offset):
-            return Failed(0, KilledError(self._names(rows.event)))
+            return Failed(0, KilledError(self._reports.names(rows.event)))
         suspects.enter(offset)
         failed = call.run(rows, outbox, attempt=attempt, replaying=replaying)
         suspects.leave()
@@ -441,9 +524,9 @@ class Worker:
 
     def _failed(self, rows: Rows, failed: Failed) -> None:
         offset, error = rows.offsets[failed.row], failed.error
-        self._complain(rows.event, offset, 1, error)
+        self._reports.complain(rows.event, offset, 1, error)
         if isinstance(error, LASTING):
-            self._draft.parked.append(self._parked(rows, failed.row, user_trace(error), 1))
+            self._draft.parked.append(self._reports.parked(rows, failed.row, user_trace(error), 1))
             return
         due = self._now + backoff_s(self._retry_plan(rows.event), 1, self._dice)
         self._hold(rows, failed.row, attempts=1, due=due)
@@ -457,19 +540,19 @@ class Worker:
             self._draft.handled += 1
         else:
             attempts = held.attempts + 1
-            self._complain(event, held.offset, attempts, failed.error)
+            self._reports.complain(event, held.offset, attempts, failed.error)
             lasting = isinstance(failed.error, LASTING)
             if not lasting and attempts <= plan.attempts:
                 self._retries.again(held, now + backoff_s(plan, attempts, self._dice))
                 return
             if lasting or plan.then == "park":
-                parked = self._parked(row, 0, user_trace(failed.error), attempts)
+                parked = self._reports.parked(row, 0, user_trace(failed.error), attempts)
                 self._draft.parked.append(parked)
             elif plan.then == "halt":
                 self.flush()
                 raise HaltedError(
-                    f"{self._names(event)} gave up on {event} at offset {held.offset} after "
-                    f"{attempts} attempts, and is declared `then halt`: {failed.error!r}"
+                    f"{self._reports.names(event)} gave up on {event} at offset {held.offset} "
+                    f"after {attempts} attempts, and is declared `then halt`: {failed.error!r}"
                 )
             else:
                 self._log.error("%s at offset %d dropped, as declared", event, held.offset)
@@ -477,31 +560,8 @@ class Worker:
         self._retries.done(held, now)
 
     def _retry_plan(self, event: str) -> RetryPlan:
-        return self._handlers[event][0].retry
-
-    # ---- words
-
-    def _names(self, event: str) -> str:
-        return ", ".join(h.function.name for h in self._handlers[event])
-
-    def _complain(self, event: str, offset: int, attempt: int, error: BaseException) -> None:
-        self._log.warning(
-            "%s failed on %s at offset %d, attempt %d: %s",
-            self._names(event), event, offset, attempt, user_trace(error),
-        )  # fmt: skip
-
-    def _parked(self, rows: Rows, index: int, error: str, attempts: int) -> wire.Parked:
-        return wire.Parked(
-            rows.offsets[index], rows.event, self._names(rows.event),
-            error[: limits.ERROR_TEXT_CHARS_MAX], attempts, self._clock.now_us(),
-            rows.partition(index),
-        )  # fmt: skip
-
-    def _blame(self, rows: Rows, index: int, why: str) -> wire.Parked:
-        event, offset = rows.event, rows.offsets[index]
-        text = f"{self._names(event)} emitted {why}"
-        self._log.error("%s, for %s at offset %d: parked", text, event, offset)
-        return self._parked(rows, index, f"SchemaError: {text}", 1)
+        handlers = self._handlers.get(event)
+        return handlers[0].retry if handlers else RetryPlan()
 
     # ---- steps
 
@@ -509,7 +569,7 @@ class Worker:
         if self._draft.empty:
             return
         draft, self._draft = self._draft, Draft(self._draft.end, self._codecs)
-        for part in draft.steps(self._blame, self._clock.now_us()):  # which may split it
+        for part in draft.steps(self._reports.blame, self._clock.now_us()):  # which may split it
             self._say(self._step(part), part.out.bodies, part.out.size, send=send)
 
     def _step(self, part: Part) -> wire.Step:
@@ -518,6 +578,7 @@ class Worker:
         return wire.Step(
             self.service.name, self.slot, self._assign.epoch, part.before, part.after,
             part.out.batches, part.parked, part.deferred, part.resolved, part.handled, number,
+            self._waits.open,
         )  # fmt: skip
 
     def _say(

@@ -17,7 +17,7 @@ from flowc_engine.journal import state
 from support.services import simulate
 from support.verdict import judge
 
-SEEDS = 20
+SEEDS = 60
 EVENTS = 40
 
 Patch = pytest.MonkeyPatch

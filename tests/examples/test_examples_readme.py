@@ -57,6 +57,17 @@ def test_the_shop_and_its_promises(tmp_path: Path) -> None:
     assert all(qty <= shelves[sku] for sku, qty in sold)
 
 
+def test_the_tickets(tmp_path: Path) -> None:
+    """Deadlines that are out when a run ends are met by the next (4.25, 9.15)."""
+    root = follow_readme("tickets", tmp_path)
+    with duckdb.connect(str(root / ".flow/Tickets/log.duckdb"), read_only=True) as log:
+        both = "SELECT seat FROM TicketIssued UNION ALL SELECT seat FROM SeatReleased"
+        assert log.execute(f"SELECT count(*), count(DISTINCT seat) FROM ({both})").fetchall() == [
+            (6, 6)
+        ]
+        assert log.execute("SELECT count(*) FROM SalesCounted").fetchone() in {(1,), (2,)}
+
+
 @pytest.mark.parametrize(
     ("shown", "is_so"),
     [

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from flowc_dsl import ProgramError, compile_program, unsupported
-from flowc_dsl.plan import Plan, RetryPlan, TypePlan
+from flowc_dsl.plan import DeadlinePlan, JoinPlan, Plan, RetryPlan, TimerPlan, TypePlan
 
 DATA = Path(__file__).parent / "data"
 FILES = {
@@ -62,7 +62,6 @@ def test_what_is_not_honoured_yet_is_named():
     found = {(one.construct, one.subject, one.refuses) for one in unsupported(system)}
     assert found == {
         ("store", "Orders", True),
-        ("after", "Orders", True),
         ("run exec", "Stock", True),
         ("store", "Stock", True),
         ("within", "Stock", True),
@@ -80,12 +79,13 @@ def test_what_is_not_honoured_yet_is_named():
         ('env { A: "x" }', "args"),
         ("on A as x delivery latest", "delivery latest"),
         ("on A as x ordered by n", "ordered by"),
-        ("on A & B by k", "join"),
-        ("every 5s -> B", "every"),
+        ("on A & N by n", "join"),
+        ("after 5s of B unless N -> B", "after"),
     ],
 )
 def test_each_construct(item, construct):
     text = "system S external event A key k { k: uuid n: int } external event B key k { k: uuid }"
+    text += " external event N { n: int }"
     text += f' service X {{ run python "x" {item} }}'
     compiled = compile_program({"m": text}, "m")
     (found,) = unsupported(compiled.system)
@@ -93,6 +93,65 @@ def test_each_construct(item, construct):
     diagnostic = found.diagnostic()
     assert diagnostic.code == "FLW091"
     assert diagnostic.primary.span.end > diagnostic.primary.span.start
+
+
+WAITING = """
+system S
+external event A key k retain 9d { k: uuid  n: int }  external event B key k retain 3d { k: uuid }
+external event N { n: int }  exported event Z key k { k: uuid }
+service X {
+  run python "x"
+  on A as go -> Z
+  after 15m of A unless B | Z -> Z  retry 7
+  after 90s of N as late
+  on A & B by k -> Z
+  every 500ms -> Z?
+}
+"""
+
+
+def test_what_handlers_wait_for_gets_events_of_its_own():
+    """Spec 4.25 to 4.28."""
+    compiled = compile_program({"m": WAITING}, "m")
+    assert not [one for one in unsupported(compiled.system) if one.refuses]
+    plan = compiled.plan()
+    assert Plan.from_json(plan.to_json()) == plan
+    [x] = plan.services
+    assert [(h.triggers, h.name, h.retry.attempts) for h in x.handlers] == [
+        (("A",), "go", 5),
+        (("X.after_a",), "after_a", 7),
+        (("X.late",), "late", 5),
+        (("X.on_a_and_b",), "on_a_and_b", 5),
+        (("X.every_500ms",), "every_500ms", 5),
+    ]
+    assert x.deadlines == (
+        DeadlinePlan("X.after_a", "A", ("B", "Z"), 900_000),
+        DeadlinePlan("X.late", "N", (), 90_000),
+    )
+    assert x.joins == (JoinPlan("X.on_a_and_b", ("A", "B"), "k"),)
+    assert x.timers == (TimerPlan("X.every_500ms", 500),)
+    assert x.subscribes == (
+        "A", "B", "N", "X.after_a", "X.every_500ms", "X.late", "X.on_a_and_b", "Z",
+    )  # fmt: skip
+    assert x.emits == ("X.after_a", "X.every_500ms", "X.late", "X.on_a_and_b", "Z")
+    made = [e for e in plan.events if e.waits]
+    assert [(e.name, e.key, e.waits, e.of, e.retain_ms, e.external) for e in made] == [
+        ("X.after_a", "k", "after", ("A",), 9 * 86_400_000, False),
+        ("X.late", None, "after", ("N",), None, False),
+        ("X.on_a_and_b", "k", "join", ("A", "B"), 3 * 86_400_000, False),
+        ("X.every_500ms", None, "every", (), None, False),
+    ]
+    assert made[0].fields == plan.event("A").fields
+    assert [f.name for f in made[2].fields] == ["k", "A", "B"]
+
+
+def test_two_handlers_that_wait_have_two_names():
+    """Spec 2.16."""
+    text = WAITING.replace("every 500ms", "every 500ms -> Z? every 500ms")
+    [fault] = [d for d in compile_program({"m": text}, "m").diagnostics if "that wait" in d.message]
+    assert "two handlers `every_500ms` that wait" in fault.message
+    named = text.replace("every 500ms", "every 500ms as often", 1)
+    assert len(compile_program({"m": named}, "m").plan().services[0].timers) == 2
 
 
 def test_a_plan_needs_a_program_without_errors():

@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 from flowc_engine.cli.run import command
 from support.tiny import FLOW, Tiny
 
-TIMER = FLOW + "event Tick { at: timestamp }\nservice Clock { run mock  every 5s -> Tick }\n"
+STORE = FLOW + "service Clock { run mock  store seen  on Placed as seen }\n"
 
 
 @pytest.fixture
@@ -45,11 +45,11 @@ def test_errors_stop_a_run_in_full(project: Tiny) -> None:
 
 
 def test_what_can_not_be_run_yet_is_named_with_its_place(project: Tiny) -> None:
-    project.write("main.flow", TIMER)
+    project.write("main.flow", STORE)
     done = run("main.flow")
     assert done.exit_code == 1
-    assert "`every` of `Clock` is not run yet: there are no timers yet" in done.stderr
-    assert "main.flow:8:" in done.stderr
+    assert "`store` of `Clock` is not run yet: a service keeps its state in memory" in done.stderr
+    assert "main.flow:7:" in done.stderr
     assert "`--skip-unsupported` runs it without them" in done.stderr
 
 

@@ -13,7 +13,15 @@ from types import ModuleType
 from support.sources import ROOT
 
 EXAMPLES = ROOT / "examples"
-_OWN = ("make_month", "services", "sources", "libs", "airline_events", "shop_events")
+_OWN = (
+    "make_month",
+    "services",
+    "sources",
+    "libs",
+    "airline_events",
+    "shop_events",
+    "tickets_events",
+)
 
 
 class Project:

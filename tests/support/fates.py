@@ -7,11 +7,34 @@ from typing import Any
 
 from flowc.classes import Classes
 from flowc.codec import Codecs
-from flowc_dsl.plan import HandlerPlan, OutputPlan, Plan, RetryPlan, ServicePlan
+from flowc_dsl.plan import (
+    DeadlinePlan,
+    EventPlan,
+    FieldPlan,
+    HandlerPlan,
+    JoinPlan,
+    OutputPlan,
+    Plan,
+    RetryPlan,
+    ServicePlan,
+    TimerPlan,
+    TypePlan,
+)
 from support.plans import event
 
+LATE_MS, TICK_MS = 400, 1_500
+LATE = replace(event("Watch.late"), waits="after", of=("Paid",))
+_SIDES = tuple(FieldPlan(n, TypePlan("struct", name=f"{n}.fields")) for n in ("Noted", "Held"))
+BOTH = EventPlan(
+    "Watch.both", "event", 1, "k", (event("").fields[0], *_SIDES), waits="join",
+    of=("Noted", "Held"),
+)  # fmt: skip
+TICK = EventPlan(
+    "Watch.tick", "event", 1, None, (FieldPlan("number", TypePlan("int")),), waits="every"
+)
 
-def _plan(ship: int) -> Plan:
+
+def _plan(ship: int, *, forgets: bool) -> Plan:
     quick = RetryPlan(attempts=3, backoff_min_ms=1, backoff_max_ms=2)
     slow = RetryPlan(attempts=3, backoff_min_ms=60, backoff_max_ms=250)
 
@@ -23,28 +46,50 @@ def _plan(ship: int) -> Plan:
         handlers = (HandlerPlan(tuple(triggers.split()), groups, retry=retry),)
         return ServicePlan(name, "python", f"app:{name}", handlers, **more)
 
-    names = ("Placed", "Moved", "Paid", "Held", "Noted", "Shipped", "Told", "Counted")
+    names = (
+        "Placed", "Moved", "Paid", "Held", "Noted", "Shipped", "Told", "Counted", "Late", "Both",
+        "Ticked",
+    )  # fmt: skip
+    events = [event(n, external=n in {"Placed", "Moved"}) for n in names]
+    waiting = [
+        HandlerPlan((one.name,), ((OutputPlan(output),),), name=name, retry=retry)
+        for one, output, name, retry in (
+            (LATE, "Late", "late", slow),
+            (BOTH, "Both", "both", quick),
+            (TICK, "Ticked", "tick", quick),
+        )
+    ]  # fmt: skip
+    watch = ServicePlan(
+        "Watch", "python", "app:Watch", tuple(waiting), replicas=ship, stateless=forgets,
+        deadlines=(DeadlinePlan(LATE.name, "Paid", ("Shipped", "Moved"), LATE_MS),),
+        joins=(JoinPlan(BOTH.name, BOTH.of, "k"),), timers=(TimerPlan(TICK.name, TICK_MS),),
+    )  # fmt: skip
     return Plan(
         "Fates",
-        tuple(event(n, external=n in {"Placed", "Moved"}) for n in names),
+        (*events, LATE, BOTH, TICK),
         (
             service("Pay", "Placed Moved", "Paid|Held Noted*", slow),
             service("Ship", "Paid Held", "Shipped", quick, replicas=ship),
             service("Tell", "Shipped", "Told", slow, stateless=True),
             service("Count", "Noted Shipped", "Counted*", quick),
             service("Keep", "Held Paid", "", replace(slow, then="drop")),
+            watch,
         ),
-        {},
+        {f"{n}.fields": event(n).fields for n in BOTH.of},
         {},
     )
 
 
-PLANS = {ship: _plan(ship) for ship in (2, 3)}  # by the replicas of Ship
-HASHES = {ship: plan.hash for ship, plan in PLANS.items()}
-CODECS = Codecs(Classes(PLANS[3]))
+PLANS = {(n, forgets): _plan(n, forgets=forgets) for n in (2, 3) for forgets in (False, True)}
+"""By the replicas of Ship and Watch, and whether Watch is stateless."""
+_HASHES = {key: plan.hash for key, plan in PLANS.items()}
+CODECS = Codecs(Classes(PLANS[3, False]))
 DROPS = "Keep"
 """The service that drops what it gives up on."""
-SALT = {"Pay": 0, "Ship": 3, "Tell": 8, "Count": 14, "Keep": 21}
+SALT = {"Pay": 0, "Ship": 3, "Tell": 8, "Count": 14, "Keep": 21, "Watch": 29}
+
+
+EMIT_ONE = {"Pay", "Ship", "Tell", "Watch"}
 
 
 def fate(service: str, n: int) -> str | int:
@@ -53,16 +98,29 @@ def fate(service: str, n: int) -> str | int:
     m = n + SALT[service]
     if m % 19 == 5:
         return "raises"
-    if m % 31 == 11 and service in {"Pay", "Ship", "Tell"}:
+    if m % 31 == 11 and service in EMIT_ONE:
         return "silent"
-    if m % 37 == 13 and service in {"Pay", "Ship", "Tell"}:
+    if m % 37 == 13 and service in EMIT_ONE:
         return "misfit"
     return {2: 1, 3: 2}.get(m % 9, 0)
 
 
-def outputs(service: str, n: int) -> list[str]:
+def hash_of(plan: Plan) -> str:
+    """The hash of one of `PLANS`; to make it takes ms."""
+    return _HASHES[plan.service("Ship").replicas, plan.service("Watch").stateless]
+
+
+def number(row: dict[str, Any]) -> int:
+    """The number of an event, of its columns as they are logged."""
+    found: int = row["Held"]["n"] if "Held" in row else row.get("number", row.get("n"))
+    return found
+
+
+def outputs(service: str, n: int, event: str = "") -> list[str]:
     """The types that the handler of event `n` emits, in order."""
     match service:
+        case "Watch":
+            return [{LATE.name: "Late", BOTH.name: "Both", TICK.name: "Ticked"}[event]]
         case "Pay":
             own = "Paid" if n % 2 else "Held"
             return [["Noted"], [], ["Noted", "Noted"]][n % 3][:1] + [own] + ["Noted"] * (n % 3 // 2)

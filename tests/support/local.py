@@ -14,7 +14,7 @@ from flowc.calls import Who, make_call
 from flowc.classes import Classes, use_plan
 from flowc.clock import Clock
 from flowc.codec import Codecs
-from flowc.load import Handler, function_of
+from flowc.load import Handler, function_of, given_events
 from flowc.mock import mock_handlers
 from flowc.packing import EmittedBatch, Packer, by_type
 from flowc.rows import offsets_of
@@ -32,13 +32,14 @@ class JumpyClock(Clock):
 
     def __init__(self, seed: int) -> None:
         self._dice, self._elapsed_s = random.Random(seed), 0.0
+        self.at_us = 1_700_000_000_000_000
 
     def elapsed_s(self) -> float:
         self._elapsed_s += self._dice.choice((0.0, 0.001, 0.02, 0.1))
         return self._elapsed_s
 
     def now_us(self) -> int:
-        return 1_700_000_000_000_000
+        return self.at_us
 
 
 class Local:
@@ -57,7 +58,7 @@ class Local:
         self.inbound: list[fx.Send] = []
         self.lose_inbound = False
         self._peers = 0
-        self._clock = JumpyClock(seed)
+        self.clock = JumpyClock(seed)
         self.start_broker()
 
     def close(self) -> None:
@@ -92,7 +93,8 @@ class Local:
         for trigger, given in self.functions.get(service, {}).items():
             for index, call in enumerate(given if isinstance(given, list) else [given]):
                 plans = [h for h in declared.handlers if trigger in h.triggers]
-                function = function_of(f"{service}.{call.__name__}", call)
+                name = f"{service}.{call.__name__}"
+                function = function_of(name, call, given_events(declared, trigger))
                 handlers.setdefault(trigger, []).append(Handler(trigger, function, plans[index]))
         who = Who(service, slot)
         calls = {n: make_call(h, self.codecs, who, self.loop) for n, h in handlers.items()}
@@ -101,7 +103,7 @@ class Local:
             self.outbound.append((peer, message, [bytes(b) for b in bodies]))
 
         worker = self.workers[peer] = Worker(
-            declared, slot, self.codecs, handlers, calls, send, clock=self._clock
+            declared, slot, self.codecs, handlers, calls, send, clock=self.clock
         )
         self._hello(peer, worker)
         return worker
@@ -130,7 +132,7 @@ class Local:
 
     def publish_mixed(self, *events: Any) -> None:
         """Events of any types, in this order, as one message."""
-        packer = Packer(1_700_000_000_000_000)
+        packer = Packer(self.clock.at_us)
         for cls, own in by_type(events).items():
             codec = self.codecs[cls.__name__]
             nulls = pa.nulls(len(own), pa.int64())

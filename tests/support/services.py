@@ -18,18 +18,11 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
 
-import flowc
-from flowc.calls import Who, make_call
-from flowc.clock import Clock
-from flowc.errors import FencedError, RefusedError
-from flowc.load import Handler, function_of
 from flowc.packing import EmittedBatch, Packer, by_type
 from flowc.rows import offsets_of
-from flowc.worker import MemoryLostError, Worker
-from flowc_dsl.plan import Plan, ServicePlan
+from flowc_dsl.plan import Plan
 from flowc_engine import limits
 from flowc_engine.broker.fetch import _collect, _Record, record_of
 from flowc_engine.broker.verify import BodyVerifier
@@ -37,114 +30,18 @@ from flowc_engine.bus import wire
 from flowc_engine.core import effects as fx
 from flowc_engine.core.broker import BrokerCore
 from flowc_engine.core.layout import LayoutError
-from support.fates import CODECS, HASHES, PLANS, fate, outputs
+from support.fates import (
+    CODECS,
+    PLANS,
+    fate,
+    hash_of,
+    number,
+)
+from support.processes import Message, Process, packed
 from support.world import Disk
 
 KEYS = 9
-Message = tuple[bytes, list[bytes]]  # as on the wire
 Link = tuple[deque[Message], deque[Message]]  # to the broker, to the client
-
-# ---- processes
-
-
-class VirtualClock(Clock):
-    """`spent_s` is what handlers have taken."""
-
-    def __init__(self, world: ServiceWorld) -> None:
-        self._world, self.spent_s = world, 0.0
-
-    def now_us(self) -> int:
-        return self._world.now_ms * 1000
-
-    def elapsed_s(self) -> float:
-        return self.spent_s
-
-
-class Process:
-    """A service process: a worker, its handlers, and their memory."""
-
-    def __init__(self, world: ServiceWorld, service: ServicePlan, slot: int, name: str) -> None:
-        self.world, self.plan, self.service, self.slot = world, world.plan, service, slot
-        self.name = name
-        self.dead = False
-        self.epoch = 0
-        self.memory: list[tuple[int, str]] = []  # (offset, key)
-        self.outbound: list[Message] = []
-        self.clock = VirtualClock(world)
-        self.asleep_until_ms = 0
-        handle = self._count if service.name == "Count" else self._handle
-        handler = function_of(f"{service.name}.handle", handle)
-        (declared,) = service.handlers
-        handlers = {t: [Handler(t, handler, declared)] for t in declared.triggers}
-        who = Who(service.name, slot)
-        calls = {t: make_call(h, CODECS, who, None) for t, h in handlers.items()}
-        self.worker = Worker(
-            service, slot, CODECS, handlers, calls, self._send,
-            seed=world.random.randrange(1 << 30), clock=self.clock,
-        )  # fmt: skip
-
-    def hello(self) -> wire.Hello:
-        name = self.service.name
-        return wire.Hello(
-            "service", name, self.slot, self.name, HASHES[self.plan.services[1].replicas], 1
-        )
-
-    def _send(self, message: wire.Message, bodies: Any) -> None:
-        self.outbound.append(packed(message, bodies))
-
-    def take(self, message: wire.BrokerMessage, bodies: list[bytes]) -> None:
-        """What `flowc.host` does with a message."""
-        if isinstance(message, wire.Who):
-            self.outbound.append(packed(self.hello()))
-            return
-        if isinstance(message, wire.Assign):
-            self.epoch = message.epoch
-        try:
-            self.worker.receive(message, bodies)
-        except (FencedError, MemoryLostError) as error:
-            self.world.ended[type(error).__name__] += 1
-            self.dead = True
-        except RefusedError as error:
-            self.world.ended[f"refused {error}"] += 1
-            self.dead = True
-
-    def turn(self) -> None:
-        """Time to work."""
-        now_s = self.world.now_ms / 1000
-        for _ in range(self.world.random.randrange(3)):
-            if self.worker.pause_s(now_s) == 0.0:
-                self.worker.work(now_s)
-
-    # ---- the author's code
-
-    def _enter(self, n: int, ctx: flowc.Context) -> str | int:
-        self.clock.spent_s += self.world.random.choice((0.0, 0.0001, 0.004, 0.02))
-        what = fate(self.service.name, n)
-        if what == "raises" and self.world.fixed:
-            return 0
-        if what == "raises" or (
-            isinstance(what, int) and ctx.attempt <= what and not ctx.replaying
-        ):
-            raise ValueError(n)
-        return what
-
-    def _handle(self, e: Any, ctx: flowc.Context) -> list[Any]:
-        what = self._enter(e.n, ctx)
-        if what == "silent":
-            return []
-        self.memory.append((ctx.offset, e.k))
-        n = str(e.n) if what == "misfit" else e.n
-        return [CODECS.classes.event(o)(k=e.k, n=n) for o in outputs(self.service.name, e.n)]
-
-    def _count(self, batch: Any, ctx: flowc.Context) -> flowc.Batch:
-        numbers = batch["n"].to_pylist()
-        for n in numbers:
-            self._enter(n, ctx)
-        offsets = batch["_offset"].to_pylist()
-        self.memory += zip(offsets, batch["k"].to_pylist(), strict=True)
-        chosen = batch.filter(pc.equal(pc.bit_wise_and(batch["n"], 1), 1))
-        columns = {"k": chosen["k"], "n": chosen["n"], "_cause": chosen["_offset"]}
-        return flowc.Batch.of(CODECS.classes.event("Counted"), columns)
 
 
 @dataclass
@@ -163,7 +60,7 @@ class Feed:
     unacked: deque[tuple[wire.Publish, list[memoryview], int]] = field(default_factory=deque)
 
     def hello(self) -> wire.Hello:
-        return wire.Hello("source", "feed", 0, "i", HASHES[self.plan.services[1].replicas], 1)
+        return wire.Hello("source", "feed", 0, "i", hash_of(self.plan), 1)
 
     def take(self, message: wire.BrokerMessage, _: list[bytes]) -> None:
         match message:
@@ -256,10 +153,6 @@ class Operator:
             self.outbound.append(packed(wire.Unpark(self.asked, [*offsets, *bogus], retry=True)))
 
 
-def packed(message: wire.Message, bodies: Any = ()) -> Message:
-    return wire.encode(message), [bytes(b) for b in bodies]
-
-
 Client = Process | Feed | Operator
 
 # ---- the world
@@ -276,7 +169,7 @@ class ServiceWorld:
     ) -> None:  # fmt: skip
         self.random = random.Random(seed)
         self.fault_share, self.relays = fault_share, relays
-        self.plan = PLANS[3]
+        self.plan = PLANS[3, seed % 5 == 1]
         self.disk = Disk()
         self._found: list[_Record] = []
         self._read = self._read_rows = 0
@@ -338,7 +231,8 @@ class ServiceWorld:
 
     def _relay(self) -> bool:
         """Another number of replicas, as a new run would have it; whether it was possible."""
-        plan = PLANS[5 - self.plan.service("Ship").replicas]
+        ship, watch = self.plan.service("Ship"), self.plan.service("Watch")
+        plan = PLANS[5 - ship.replicas, watch.stateless]
         self.disk.crash()
         try:
             BrokerCore(plan, self.disk.state(), self.now_ms)
@@ -423,7 +317,10 @@ class ServiceWorld:
 
     def _finished(self) -> bool:
         current = all(
-            not p.dead and p.worker.settled and self.core.state.slots[key].epoch == p.epoch
+            not p.dead
+            and p.worker.settled
+            and self.core.state.slots[key].epoch == p.epoch
+            and not p.worker._waits.set
             for key, p in self.processes.items()
         )
         mended = self.operator is None or not any(
@@ -551,7 +448,8 @@ def _numbers(record: _Record) -> Iterator[tuple[int, int]]:
     first = record.first_offset
     for batch, body in zip(record.batches, record.bodies, strict=True):
         offsets = offsets_of(wire.Delivered(batch.event, batch.rows, first, "", batch.places))
-        yield from zip(offsets, CODECS[batch.event].read(body)["n"].to_pylist(), strict=True)
+        rows = CODECS[batch.event].read(body).to_pylist()
+        yield from zip(offsets, map(number, rows), strict=True)
         first += 0 if batch.places else batch.rows
 
 

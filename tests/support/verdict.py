@@ -10,8 +10,9 @@ from typing import Any
 from flowc.rows import offsets_of
 from flowc_dsl.plan import ServicePlan
 from flowc_engine.bus import wire
-from support.fates import CODECS, DROPS, fate, outputs
+from support.fates import CODECS, DROPS, fate, number, outputs
 from support.services import ServiceWorld
+from support.watched import watched
 
 
 @dataclass
@@ -39,6 +40,8 @@ class Logged:
     n: int
     cause: int | None
     partition: int
+    time_us: int
+    noted: int | None = None  # the number of the other side of a join
 
 
 def logged(world: ServiceWorld) -> list[Logged]:
@@ -50,10 +53,12 @@ def logged(world: ServiceWorld) -> list[Logged]:
             delivered = wire.Delivered(batch.event, batch.rows, first, "", batch.places)
             rows = CODECS[batch.event].read(body).to_pylist()
             for offset, row in zip(offsets_of(delivered), rows, strict=True):
+                n = number(row)
                 found.append(
                     Logged(
-                        offset, batch.event, record.source, row["k"], row["n"], row["_cause"],
-                        row["_partition"],
+                        offset, batch.event, record.source, row.get("k", f"t{n}"), n,
+                        row["_cause"], row["_partition"], round(row["_time"].timestamp() * 1e6),
+                        row.get("Noted", {}).get("n"),
                     )
                 )  # fmt: skip
             if not batch.places:
@@ -78,6 +83,8 @@ def judge(world: ServiceWorld) -> Verdict:
         parked[slot.service] += slot.parked_now
     for service in world.plan.services:
         inputs = [e for e in log if e.event in service.subscribes]
+        if service.name == "Watch":
+            inputs = watched(log, verdict)
         _judge_outputs(verdict, world, service.name, inputs, log)
         wrong = [
             e.offset
@@ -104,9 +111,13 @@ def _judge_outputs(
             (e.offset, output, e.n)
             for e in inputs
             if e.k == key and _ends_well(world, service, e.n)
-            for output in outputs(service, e.n)
+            for output in outputs(service, e.n, e.event)
         ]
-        found = [(e.cause, e.event, e.n) for e in log if e.emitter == service and e.k == key]
+        found = [
+            (e.cause, e.event, e.n)
+            for e in log
+            if e.emitter == service and e.k == key and "." not in e.event
+        ]
         _compare(verdict, f"{service} {key}", expected, _ordered(world, found))
 
 

@@ -18,14 +18,21 @@ Columns = Mapping[str, Mapping[str, str]]
 
 def edges_sql(begin: int) -> str:
     """Columns as of `EdgeSeen`, one row an edge. What was caused by an event that no table could
-    take (`_rejected`) is left out: it can't be told what that was."""
+    take (`_rejected`) is left out: it can't be told what that was. Where a handler waited, the edge
+    goes from what it waited for: the event of its own in between has a dot in its name."""
     return f"""
 SELECT c.event AS trigger, e._source AS emitter, e.event AS event, count(*) AS count,
   min(e._offset) AS first_offset, max(e._offset) AS last_offset,
   epoch_us(min(e._time)) AS first_us, epoch_us(max(e._time)) AS last_us
-FROM (SELECT event, _source, _cause, _offset, _time FROM _events WHERE _offset >= {begin}) e
-LEFT JOIN (SELECT event, _offset FROM _events) c ON c._offset = e._cause
-WHERE e._cause IS NULL OR c.event IS NOT NULL
+FROM (
+  SELECT event, _source, _cause, _offset, _time FROM _events
+  WHERE _offset >= {begin} AND NOT contains(event, '.')
+) e
+LEFT JOIN (SELECT event, _offset, _cause FROM _events WHERE contains(event, '.')) w
+  ON w._offset = e._cause
+LEFT JOIN (SELECT event, _offset FROM _events WHERE NOT contains(event, '.')) c
+  ON c._offset = coalesce(w._cause, e._cause)
+WHERE e._cause IS NULL OR c.event IS NOT NULL OR (w._offset IS NOT NULL AND w._cause IS NULL)
 GROUP BY ALL ORDER BY first_offset"""
 
 

@@ -19,6 +19,7 @@ from flowc_dsl.lower.handlers import handler
 from flowc_dsl.lower.literals import literal, whole
 from flowc_dsl.lower.work import Work, ref
 from flowc_dsl.model import Handler, Literal_, Ref, Run, Service, Store
+from flowc_dsl.python_names import waiting_name
 from flowc_dsl.source import Span
 from flowc_dsl.syntax import tree as t
 
@@ -179,7 +180,20 @@ def _handlers(work: Work, tree: t.Tree, item: t.Service) -> tuple[Handler, ...]:
         found.append(lowered)
         if lowered.kind == "on":
             _check_twice(work, lowered, seen, item.name.text)
+        else:
+            _check_waiting(work, lowered, seen, item.name.text)
     return tuple(found)
+
+
+def _check_waiting(
+    work: Work, handler: Handler, seen: dict[tuple[str, str], Span], service: str
+) -> None:
+    """What handlers wait for is told apart by their names."""
+    name = waiting_name(handler)
+    first = seen.setdefault((name, ""), handler.span)
+    if first is not handler.span:
+        message = f"service `{service}` has two handlers `{name}` that wait"
+        work.report(Conflict(handler.span, message, "name one of them with `as NAME`", first))
 
 
 def _check_twice(

@@ -131,12 +131,11 @@ def _fault(
 
 def _handlers(service: Service) -> dict[str, list[Handler]]:
     """The handlers that each function of the service's code is for."""
-    from flowc_dsl.python_names import handler_name  # noqa: PLC0415  # lazy: as above
+    from flowc_dsl.python_names import function_names  # noqa: PLC0415  # lazy: as above
 
     found: dict[str, list[Handler]] = {}
     for handler in service.handlers:
-        named = [handler.name.name] if handler.name is not None else []
-        for function in named or [handler_name(ref.name) for ref in handler.triggers]:
+        for function in function_names(handler):
             found.setdefault(function, []).append(handler)
     return found
 

@@ -92,6 +92,7 @@ class Resume(Message, frozen=True):
     (the first of them with `before` set to the assigned cursor), and is delivered from `position`
     on. A new process says -1, and so does one whose replay was cut short, or whose new epoch does
     not follow its last (another process may have had the slot): it begins with an empty memory.
+    `open`: see `Step`.
     """
 
     service: str
@@ -99,6 +100,7 @@ class Resume(Message, frozen=True):
     epoch: int
     replay: bool
     position: int = -1
+    open: int = 0
 
 
 class Step(Message, frozen=True):
@@ -108,7 +110,8 @@ class Step(Message, frozen=True):
     `deferred` are offsets below `after` that failed and are to be retried later; `resolved` are
     formerly deferred ones that are done (their outputs are among `batches`) or parked. `handled`
     counts the events that were handled. `number` is the step's own, dense over the slot's life:
-    `Assign` says which comes next, so a process knows which of its steps were taken. Bodies follow.
+    `Assign` says which comes next, so a process knows which of its steps were taken. `open`: the
+    deadlines that are set and the events that wait for a partner behind it. Bodies follow.
     """
 
     service: str
@@ -122,15 +125,17 @@ class Step(Message, frozen=True):
     resolved: list[int] = []
     handled: int = 0
     number: int = 0
+    open: int = 0
 
 
 class Replayed(Message, frozen=True):
-    """Replay progress, for flow control: all below `through` was seen."""
+    """Replay progress, for flow control: all below `through` was seen. `open`: see `Step`."""
 
     service: str
     slot: int
     epoch: int
     through: int
+    open: int = 0
 
 
 class Publish(Message, frozen=True):
@@ -190,7 +195,8 @@ class Assign(Message, frozen=True):
     Rows whose partition is not in `partitions`, or whose offset is below `floors[partition]` (other
     partitions: below nothing), are not the slot's. `deferred` are retried by the slot: it gets
     them in `Deliver`s with `deferred` set. `parked` are no part of its past. `number` is the next
-    step's.
+    step's. Handlers that wait do so for events from the offset `since[event]` on, and nothing is
+    due before all below `end` was seen: a `Deliver` ends there, or behind it.
     """
 
     service: str
@@ -202,6 +208,8 @@ class Assign(Message, frozen=True):
     deferred: list[int] = []
     parked: list[int] = []
     number: int = 0
+    since: dict[str, int] = {}
+    end: int = 0
 
 
 class Deliver(Message, frozen=True):
@@ -298,6 +306,7 @@ class SlotStatus(msgspec.Struct, frozen=True, array_like=True):
     emitted: int
     parked: int  # now, neither retried nor dropped
     deferred: int
+    open: int = 0  # deadlines that are set, events that wait for a partner
 
 
 class SourceStatus(msgspec.Struct, frozen=True, array_like=True):

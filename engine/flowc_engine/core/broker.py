@@ -291,12 +291,14 @@ class BrokerCore:
         session.resume(
             state.cursor, message.position, replay=message.replay, deferred=state.deferred
         )
+        session.open = message.open
         self._want(session)
 
     def _replayed(self, peer: bytes, message: wire.Replayed) -> None:
         session = self._current(peer, message.service, message.slot, message.epoch)
         if session is not None:
             session.settle(message.through)
+            session.open = message.open
             self._want(session)
 
     def _step(self, peer: bytes, message: wire.Step, bodies: list[fx.Body], now_ms: int) -> None:
@@ -330,6 +332,7 @@ class BrokerCore:
             message.parked, message.deferred, message.resolved,
         )  # fmt: skip
         self._append(entry, rows, bodies, lazy=not moved)
+        session.open = message.open
         session.handled += message.handled
         session.emitted += rows
         session.settle(message.after)
@@ -348,11 +351,14 @@ class BrokerCore:
 
     def _assign(self, session: SlotSession, now_ms: int) -> None:
         state = self.state.slots[session.key]
+        if session.assigned_ms is None and state.since:
+            session.seen_by = self.durable_offset
         session.assigned_ms = now_ms
         assert session.peer is not None
         message = wire.Assign(
             *session.key, session.epoch, state.partitions, state.cursor, dict(state.floors),
-            list(state.deferred), list(state.parked_now), state.steps,
+            list(state.deferred), list(state.parked_now), state.steps, dict(state.since),
+            session.seen_by,
         )  # fmt: skip
         self._send(session.peer, message)
         if self.draining:

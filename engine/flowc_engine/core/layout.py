@@ -3,7 +3,7 @@ partitions."""
 
 from __future__ import annotations
 
-from flowc_dsl.plan import Plan
+from flowc_dsl.plan import Plan, ServicePlan
 from flowc_engine.journal import record as rec
 from flowc_engine.journal.state import DurableState, copy_slot
 
@@ -17,21 +17,34 @@ def lay_out(state: DurableState, plan: Plan) -> list[rec.SlotState] | None:
 
     A new service starts at offset 0: the log is the truth, and it has all of it to read. When the
     number of replicas changes, each new slot starts at the lowest cursor of its partitions, and
-    `floors` keep what was handled from being handled again. Raises `LayoutError`. Slots of
+    `floors` keep what was handled from being handled again. A deadline, join or timer that is added
+    to a service begins at the end of the log. Raises `LayoutError`. Slots of
     services that left the plan are kept as they are.
     """
     wanted: list[rec.SlotState] = []
     planned = {service.name for service in plan.services}
     for service in plan.services:
         old = [s for s in state.slots.values() if s.service == service.name]
+        since = _since(service, old, state.offset)
         if len(old) == service.replicas:
-            wanted += old
+            found = [copy_slot(s) for s in old]
         else:
-            wanted += _relay(service.name, service.replicas, plan.partitions, old)
-    wanted += [s for s in state.slots.values() if s.service not in planned]
-    if {(s.service, s.slot) for s in wanted} == set(state.slots):
+            found = _relay(service.name, service.replicas, plan.partitions, old)
+        for slot in found:
+            slot.since = dict(since)
+        wanted += found
+    wanted += [copy_slot(s) for s in state.slots.values() if s.service not in planned]
+    now = {(s.service, s.slot): s.since for s in wanted}
+    if now == {key: s.since for key, s in state.slots.items()}:
         return None
-    return [copy_slot(s) for s in wanted]
+    return wanted
+
+
+def _since(service: ServicePlan, old: list[rec.SlotState], end: int) -> dict[str, int]:
+    """What a service waits for is the past too if it is new; what was added to it later, only what
+    comes from then on."""
+    known = old[0].since if old else {}
+    return {event: known.get(event, end if old else 0) for event in service.waits}
 
 
 def _relay(

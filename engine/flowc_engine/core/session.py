@@ -47,6 +47,9 @@ class SlotSession:
     outstanding_bytes: int = 0
     handled: int = 0
     emitted: int = 0
+    seen_by: int = 0
+    """A process with handlers that wait is told when it has seen all below this offset."""
+    open: int = 0
 
     def connect(self, peer: bytes, incarnation: str, epoch: int, assign_record: int) -> None:
         """A process took the slot over."""
@@ -62,6 +65,7 @@ class SlotSession:
         self.outstanding_bytes = 0
         self.fetching = False
         self.unparked.clear()
+        self.seen_by = 0
 
     def release(self, durable_record: int) -> None:
         """Deliver what was unparked, durably."""
@@ -127,10 +131,11 @@ class SlotSession:
     def deliver(self, end: int, batches: list[wire.Delivered], size: int) -> wire.Deliver | None:
         """The message for what a fetch found, or None when it found nothing of the slot's.
 
-        The last one of a replay is always sent: its end tells the service that its memory is whole.
+        The last one of a replay is always sent: its end tells the service that its memory is whole;
+        and one that reaches `seen_by`, which may be empty too.
         """
         self.sent = end
-        if not batches and end != self.replay_until:
+        if not batches and end != self.replay_until and not self.chain < self.seen_by <= end:
             return None
         begin, self.chain = self.chain, end
         self.outstanding.append((end, size))
@@ -168,4 +173,5 @@ class SlotSession:
             emitted=self.emitted,
             parked=len(state.parked_now),
             deferred=len(state.deferred),
+            open=self.open,
         )

@@ -105,7 +105,8 @@ class Unparked(Entry, frozen=True):
 
 class SlotState(msgspec.Struct, array_like=True):
     """What is kept of a slot of a service. `parked` counts what was ever parked, `parked_now` has
-    the offsets and partitions of what still is. `steps` is the number of its next step.
+    the offsets and partitions of what still is. `steps` is the number of its next step. `since`
+    says from which offset on a handler that waits does so, by its event.
     """
 
     service: str
@@ -118,6 +119,7 @@ class SlotState(msgspec.Struct, array_like=True):
     floors: dict[int, int] = {}
     parked_now: dict[int, int] = {}
     steps: int = 0
+    since: dict[str, int] = {}
 
 
 class SourceState(msgspec.Struct, array_like=True):

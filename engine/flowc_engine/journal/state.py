@@ -76,6 +76,7 @@ def copy_slot(slot: rec.SlotState) -> rec.SlotState:
         deferred=list(slot.deferred),
         floors=dict(slot.floors),
         parked_now=dict(slot.parked_now),
+        since=dict(slot.since),
     )
 
 

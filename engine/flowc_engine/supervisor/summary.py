@@ -17,7 +17,8 @@ FORMAT_VERSION = "1.0"
 @dataclass(frozen=True, slots=True)
 class ServiceSummary:
     """A service over its replicas. `handled` and `emitted` are of this run, `lag` is what it left
-    unconsumed (offsets, so an upper bound), `parked` is of all runs on this state."""
+    unconsumed (offsets, so an upper bound), `parked` is of all runs on this state. `waiting`:
+    events that have set a deadline, or wait for a partner."""
 
     name: str
     replicas: int
@@ -26,6 +27,7 @@ class ServiceSummary:
     lag: int
     parked: int
     retrying: int
+    waiting: int
     restarts: int
     state: str  # stopped, or failed
     reason: str = ""
@@ -107,6 +109,7 @@ def _service(name: str, core: sc.RunCore, tally: Tally) -> ServiceSummary:
         lag=max(c.lag for c in counts),
         parked=sum(c.parked for c in counts),
         retrying=sum(c.deferred for c in counts),
+        waiting=sum(c.open for c in counts),
         restarts=sum(s.restarts.total for s in states),
         state="failed" if failed else "stopped",
         reason=failed[0].reason if failed else "",
@@ -151,6 +154,12 @@ def _lines(summary: RunSummary) -> list[str]:
     behind = summary.offset - summary.in_log
     if behind > 0:
         lines.append(f"{_count(behind, 'event')} in the journal and not yet in DuckDB")
+    for service in summary.services:
+        if service.waiting:
+            waiting = _count(service.waiting, "event")
+            lines.append(
+                f"{service.name}: {waiting} for which a deadline or a partner is still out"
+            )
     restarts = (("broker", summary.broker_restarts), ("log process", summary.log_restarts))
     lines += [f"{name}: {_count(n, 'restart')}" for name, n in restarts if n]
     return lines

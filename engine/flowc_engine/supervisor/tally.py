@@ -13,13 +13,14 @@ Key = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Events of one replica of a service, since the run began (`parked`: the state)."""
+    """Events of one replica of a service, since the run began (`parked`, `open`: the state)."""
 
     handled: int = 0
     emitted: int = 0
     parked: int = 0
     deferred: int = 0
     lag: int = 0
+    open: int = 0
 
 
 @dataclass(slots=True)
@@ -49,7 +50,7 @@ class Tally:
             base = self._base.get(key, Counts())
             self.slots[key] = Counts(
                 base.handled + slot.handled, base.emitted + slot.emitted, slot.parked,
-                slot.deferred, slot.lag,
+                slot.deferred, slot.lag, slot.open,
             )  # fmt: skip
         self.sources.update({s.source: s.seq for s in status.sources})
         self._grow(status, now_ms)

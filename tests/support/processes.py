@@ -1,0 +1,151 @@
+"""The service processes of a world: the worker that ships, and handlers that fail and remember."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.compute as pc
+
+import flowc
+from flowc.calls import Who, make_call
+from flowc.clock import Clock
+from flowc.errors import FencedError, RefusedError
+from flowc.load import Function, Handler, function_of
+from flowc.worker import MemoryLostError, Worker
+from flowc_engine.bus import wire
+from support.fates import BOTH, CODECS, LATE, TICK, TICK_MS, fate, hash_of, outputs
+
+if TYPE_CHECKING:
+    from flowc_dsl.plan import ServicePlan
+    from support.services import ServiceWorld
+
+Message = tuple[bytes, list[bytes]]  # as on the wire
+
+
+def packed(message: wire.Message, bodies: Any = ()) -> Message:
+    return wire.encode(message), [bytes(b) for b in bodies]
+
+
+class VirtualClock(Clock):
+    """`spent_s` is what handlers have taken."""
+
+    def __init__(self, world: ServiceWorld) -> None:
+        self._world, self.spent_s = world, 0.0
+
+    def now_us(self) -> int:
+        return self._world.now_ms * 1000
+
+    def elapsed_s(self) -> float:
+        return self.spent_s
+
+
+class Process:
+    """A service process: a worker, its handlers, and their memory."""
+
+    def __init__(self, world: ServiceWorld, service: ServicePlan, slot: int, name: str) -> None:
+        self.world, self.plan, self.service, self.slot = world, world.plan, service, slot
+        self.name = name
+        self.dead = False
+        self.epoch = 0
+        self.memory: list[tuple[int, str]] = []  # (offset, key)
+        self.outbound: list[Message] = []
+        self.clock = VirtualClock(world)
+        self.asleep_until_ms = 0
+        handlers = {
+            t: [Handler(t, self._function(declared.name), declared)]
+            for declared in service.handlers
+            for t in declared.triggers
+        }
+        who = Who(service.name, slot)
+        calls = {t: make_call(h, CODECS, who, None) for t, h in handlers.items()}
+        self.worker = Worker(
+            service, slot, CODECS, handlers, calls, self._send,
+            seed=world.random.randrange(1 << 30), clock=self.clock,
+        )  # fmt: skip
+
+    def hello(self) -> wire.Hello:
+        name = self.service.name
+        return wire.Hello("service", name, self.slot, self.name, hash_of(self.plan), 1)
+
+    def _send(self, message: wire.Message, bodies: Any) -> None:
+        self.outbound.append(packed(message, bodies))
+
+    def take(self, message: wire.BrokerMessage, bodies: list[bytes]) -> None:
+        """What `flowc.host` does with a message."""
+        if isinstance(message, wire.Who):
+            self.outbound.append(packed(self.hello()))
+            return
+        if isinstance(message, wire.Assign):
+            self.epoch = message.epoch
+        try:
+            self.worker.receive(message, bodies)
+        except (FencedError, MemoryLostError) as error:
+            self.world.ended[type(error).__name__] += 1
+            self.dead = True
+        except RefusedError as error:
+            self.world.ended[f"refused {error}"] += 1
+            self.dead = True
+
+    def turn(self) -> None:
+        """Time to work."""
+        now_s = self.world.now_ms / 1000
+        for _ in range(self.world.random.randrange(3)):
+            if self.worker.pause_s(now_s) == 0.0:
+                self.worker.work(now_s)
+
+    # ---- the author's code
+
+    def _function(self, name: str) -> Function:
+        match name:
+            case "late":
+                return function_of("Watch.late", self._late)
+            case "both":
+                return function_of("Watch.both", self._both, 2)
+            case "tick":
+                return function_of("Watch.tick", self._tick, 0)
+        handle = self._count if self.service.name == "Count" else self._handle
+        return function_of(f"{self.service.name}.handle", handle)
+
+    def _late(self, e: Any, ctx: flowc.Context) -> list[Any]:
+        return self._answer(e.k, e.n, ctx, LATE.name)
+
+    def _both(self, noted: Any, held: Any, ctx: flowc.Context) -> list[Any]:
+        assert noted.k == held.k
+        return self._answer(held.k, held.n, ctx, BOTH.name)
+
+    def _tick(self, ctx: flowc.Context) -> list[Any]:
+        number = int(ctx.time.timestamp() * 1000) // TICK_MS
+        return self._answer(f"t{number}", number, ctx, TICK.name)
+
+    def _enter(self, n: int, ctx: flowc.Context) -> str | int:
+        self.clock.spent_s += self.world.random.choice((0.0, 0.0001, 0.004, 0.02))
+        what = fate(self.service.name, n)
+        if what == "raises" and self.world.fixed:
+            return 0
+        if what == "raises" or (
+            isinstance(what, int) and ctx.attempt <= what and not ctx.replaying
+        ):
+            raise ValueError(n)
+        return what
+
+    def _handle(self, e: Any, ctx: flowc.Context) -> list[Any]:
+        return self._answer(e.k, e.n, ctx)
+
+    def _answer(self, k: str, n: int, ctx: flowc.Context, event: str = "") -> list[Any]:
+        what = self._enter(n, ctx)
+        if what == "silent":
+            return []
+        self.memory.append((ctx.offset, k))
+        emitted = str(n) if what == "misfit" else n
+        names = outputs(self.service.name, n, event)
+        return [CODECS.classes.event(o)(k=k, n=emitted) for o in names]
+
+    def _count(self, batch: Any, ctx: flowc.Context) -> flowc.Batch:
+        numbers = batch["n"].to_pylist()
+        for n in numbers:
+            self._enter(n, ctx)
+        offsets = batch["_offset"].to_pylist()
+        self.memory += zip(offsets, batch["k"].to_pylist(), strict=True)
+        chosen = batch.filter(pc.equal(pc.bit_wise_and(batch["n"], 1), 1))
+        columns = {"k": chosen["k"], "n": chosen["n"], "_cause": chosen["_offset"]}
+        return flowc.Batch.of(CODECS.classes.event("Counted"), columns)
