@@ -57,6 +57,7 @@ def test_the_shop_and_its_promises(tmp_path: Path) -> None:
     assert all(qty <= shelves[sku] for sku, qty in sold)
 
 
+@pytest.mark.slow  # a run after a run
 def test_the_tickets(tmp_path: Path) -> None:
     """Deadlines that are out when a run ends are met by the next (4.25, 9.15)."""
     root = follow_readme("tickets", tmp_path)

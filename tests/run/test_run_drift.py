@@ -34,8 +34,8 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
 
 def flowc(project: Tiny, flow: str, *args: str) -> tuple[int, str, str]:
     project.write("main.flow", flow)
-    done = project.flowc(*args)
-    return done.returncode, done.stdout, done.stderr
+    done = project.ask(*args)
+    return done.exit_code, done.stdout, done.stderr
 
 
 def test_what_is_declared_and_ran(ran: Tiny) -> None:
@@ -112,8 +112,8 @@ def test_an_exemption_of_what_only_a_log_tells(ran: Tiny) -> None:
 def test_before_any_run(tmp_path: Path) -> None:
     project = Tiny(tmp_path / "p")
     for command in (["drift", "main.flow"], ["check", "main.flow", "--log"]):
-        done = project.flowc(*command)
-        assert done.returncode == 2
+        done = project.ask(*command)
+        assert done.exit_code == 2
         assert "flowc run" in done.stderr
 
 

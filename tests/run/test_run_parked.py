@@ -112,12 +112,12 @@ def test_into_a_run(failed: Tiny) -> None:
     ],
 )
 def test_what_it_refuses(untouched: Tiny, args: list[str], code: int, message: str) -> None:
-    done = untouched.flowc("parked", *args)
-    assert (done.returncode, done.stdout) == (code, "")
+    done = untouched.ask("parked", *args)
+    assert (done.exit_code, done.stdout) == (code, "")
     assert message in done.stderr
 
 
 def test_before_any_run(tmp_path: Path) -> None:
-    done = Tiny(tmp_path / "p").flowc("parked", "list", "main.flow")
-    assert done.returncode == 2
+    done = Tiny(tmp_path / "p").ask("parked", "list", "main.flow")
+    assert done.exit_code == 2
     assert "start it with `flowc run main.flow`" in done.stderr

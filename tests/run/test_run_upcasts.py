@@ -220,8 +220,8 @@ def test_what_can_not_be_lifted_is_refused(project: Tiny) -> None:
     for new, message in REFUSED.items():
         project.write("main.flow", FLOW.replace(OLD_PAID, new))
         for command in ("run main.flow --until-idle", 'emit main.flow Placed {"k":"a","n":1}'):
-            done = project.flowc(*command.split())
-            assert done.returncode == 3
+            done = project.ask(*command.split())
+            assert done.exit_code == 3
             held = f"{project.state.path} holds events that can't be read as they are declared now:"
             assert done.stderr.splitlines()[-3:] == [
                 f"error: {held}",

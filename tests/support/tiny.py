@@ -16,9 +16,11 @@ from typing import Any
 
 import duckdb
 import psutil
+from click.testing import CliRunner, Result
 
 from flowc_engine.bus import wire
 from flowc_engine.bus.client import Client
+from flowc_engine.cli import main
 from flowc_engine.state import StateDir, broker_endpoint
 
 FLOWC = Path(sys.executable).with_name("flowc")
@@ -89,6 +91,15 @@ class Tiny:
             timeout=DEADLINE_S,
             check=False,
         )
+
+    def ask(self, *args: str) -> Result:
+        """A command that only looks, without a process of its own."""
+        before = Path.cwd()
+        os.chdir(self.root)
+        try:
+            return CliRunner().invoke(main, list(args))
+        finally:
+            os.chdir(before)
 
     def summary(self, *args: str) -> dict[str, Any]:
         """`flowc run --until-idle --json`; it must end well."""
