@@ -12,7 +12,7 @@ import pytest
 from support.services import FAULTS, simulate
 from support.verdict import Verdict, judge
 
-QUICK, OPERATED, SLOW = range(15), range(10), 100
+QUICK, OPERATED, SLOW = range(12), range(6), 100
 EVENTS, EVENTS_SLOW = 30, 60
 
 

@@ -85,21 +85,6 @@ def test_without_a_run(failed: Tiny) -> None:
     assert failed.sql("SELECT count(*) FROM Paid WHERE n = 23") == [(0,)]
 
 
-def test_into_a_run(failed: Tiny) -> None:
-    mend(failed)
-    with failed.up():
-        failed.wait_ready()
-        done = failed.flowc("parked", "retry", "main.flow", "--event", "Placed", "--json")
-        answer = json.loads(done.stdout)
-        assert answer["services"]["Pay"] == {"done": [3, 13, 23], "later": [], "gone": []}
-
-        def handled() -> bool:
-            found = failed.flowc("log", "main.flow", "SELECT count(*) FROM Paid", "--csv")
-            return found.stdout == "count_star()\n30\n"
-
-        until("they are handled", handled, failed.logs)
-
-
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
@@ -121,3 +106,19 @@ def test_before_any_run(tmp_path: Path) -> None:
     done = Tiny(tmp_path / "p").ask("parked", "list", "main.flow")
     assert done.exit_code == 2
     assert "start it with `flowc run main.flow`" in done.stderr
+
+
+def test_into_a_run(untouched: Tiny) -> None:
+    """The last of this file: it takes the events away."""
+    mend(untouched)
+    with untouched.up():
+        untouched.wait_ready()
+        done = untouched.flowc("parked", "retry", "main.flow", "--event", "Placed", "--json")
+        answer = json.loads(done.stdout)
+        assert answer["services"]["Pay"] == {"done": [3, 13, 23], "later": [], "gone": []}
+
+        def handled() -> bool:
+            found = untouched.flowc("log", "main.flow", "SELECT count(*) FROM Paid", "--csv")
+            return found.stdout == "count_star()\n30\n"
+
+        until("they are handled", handled, untouched.logs)

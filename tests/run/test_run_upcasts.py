@@ -216,6 +216,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 def test_what_can_not_be_lifted_is_refused(project: Tiny) -> None:
     for new, message in REFUSED.items():
         project.write("main.flow", FLOW.replace(OLD_PAID, new))
