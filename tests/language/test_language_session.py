@@ -141,5 +141,6 @@ def test_an_enum_that_loses_a_member_reaches_the_upcasts_that_set_it():
     assert not [d for d in session.report(TODAY).diagnostics if d.level == "error"]
     session.update("why.flow", "enum Why { B C }\n")
     fresh = Session("main.flow", {**files, "why.flow": "enum Why { B C }\n"})
+    assert [d.code for d in session.faults()] == ["FLW207"]
     assert session.report(TODAY).diagnostics == fresh.report(TODAY).diagnostics
     assert [d.code for d in session.report(TODAY).diagnostics if d.level == "error"] == ["FLW207"]
