@@ -68,9 +68,16 @@ class Places:
         wanted = dict.fromkeys([*([key] if key else []), *asked])
         if any(field not in known for field in wanted):
             return None
+        if key is not None and not self._may_be_key(known[key].type):
+            return None
         if key is None and any(r.service.replicas_max > 1 and r.service.stores for r in reads):
             return None  # a replica has to know which events are its own
         return key, {field: known[field] for field in wanted}
+
+    def _may_be_key(self, type_: TypeRef) -> bool:
+        """Whether it is a scalar or an enum, and not optional (spec 2.14)."""
+        types = {"list", "map", *self._graph.system.types}
+        return not type_.optional and type_.name not in types
 
     def _known(self, refs: tuple[Ref, ...]) -> Iterator[Event]:
         events = self._graph.system.events

@@ -151,7 +151,10 @@ class UnknownType(Record):
     actual: str | None  # what it is instead
 
     def diagnostic(self) -> Diagnostic:
-        hint, edits = _meant(self.candidate, self.span)
+        meant = self.candidate
+        if meant is not None and meant.name in {"decimal", "list", "map"}:  # these need more
+            meant = meant._replace(sure=False)
+        hint, edits = _meant(meant, self.span)
         message = f"unknown type `{self.name}`"
         if self.actual is not None:
             message = f"`{self.name}` is {a(self.actual)}, not a type"
