@@ -30,12 +30,13 @@ def waiting_name(handler: Handler) -> str:
     """
     if handler.name is not None:
         return handler.name.name
-    triggers = [snake_case(trigger.name) for trigger in handler.triggers]
+    # Joined for `after` too: one whose event could not be read has none, and still needs a name.
+    triggers = "_and_".join(snake_case(trigger.name) for trigger in handler.triggers)
     match handler.kind:
         case "after":
-            return f"after_{triggers[0]}"
+            return f"after_{triggers}"
         case "join":
-            return f"on_{'_and_'.join(triggers)}"
+            return f"on_{triggers}"
         case _:
             return f"every_{duration(handler.period_ms or 0)}"
 

@@ -65,6 +65,10 @@ def test_any_input():
         examine(any_input(seed))
 
 
+def test_an_after_without_its_event_is_told_as_that():
+    assert "FLW001" in examine(b"service Abc {\n  after 5s of\n}\n")
+
+
 def test_what_is_formatted_means_the_same():
     for seed in range(40):
         text = program(seed)

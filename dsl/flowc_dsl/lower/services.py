@@ -189,6 +189,8 @@ def _check_waiting(
     work: Work, handler: Handler, seen: dict[tuple[str, str], Span], service: str
 ) -> None:
     """What handlers wait for is told apart by their names."""
+    if handler.kind != "every" and not handler.triggers:
+        return  # its event could not be read, and that is what is reported
     name = waiting_name(handler)
     first = seen.setdefault((name, ""), handler.span)
     if first is not handler.span:
