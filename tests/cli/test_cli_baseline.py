@@ -4,13 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from flowc_dsl.baseline import BaselineError, compare, parse_baseline, render_baseline
 from flowc_dsl.diagnostics.diagnostic import Diagnostic, Label, Level
 from flowc_dsl.holding import Entry
 from flowc_dsl.source import Span
-from flowc_engine.cli import main
+from support.invoking import flowc
 
 TEXT = """system Shop
 event Paid key id { id: uuid }
@@ -18,10 +17,6 @@ event Lost key id { id: uuid }
 service Ledger { on Paid }
 """  # 202 and 203
 FILE = "flow-baseline.json"
-
-
-def flowc(*args: str, **more):
-    return CliRunner().invoke(main, list(args), **more)
 
 
 @pytest.fixture

@@ -7,19 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flowc_engine.cli import COMMANDS, main
+from flowc_engine.cli import COMMANDS
+from support.invoking import flowc
 
 CLEAN = "system Shop\nexternal event Paid key id { id: uuid }\nservice Ledger { on Paid }\n"
 WARNS = "system Shop\nexternal event Paid key id { id: uuid }\n"
 FAULTY = "system Shop\nevent Paid key id { id: uuid }\nservice Ledger { on Paid }\n"
-
-
-def flowc(*args: str | Path, **more) -> Result:
-    return CliRunner().invoke(main, [str(arg) for arg in args], **more)
 
 
 @pytest.fixture

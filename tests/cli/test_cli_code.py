@@ -9,18 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from flowc_dsl import limits
-from flowc_engine.cli import main
 from flowc_engine.pythonfiles import PythonFiles
+from support.invoking import flowc
 
 CASES = Path(__file__).parents[1] / "golden/cases"
 MESSAGE = "service `Mailer` imports the code of `Orders`, `services/orders.py`"
-
-
-def flowc(*args: str, **more):
-    return CliRunner().invoke(main, list(args), **more)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +14,7 @@ from flowc_dsl.compile import compile_program
 from flowc_dsl.diagnostics.diagnostic import Diagnostic, Edit, Label, Level
 from flowc_dsl.diagnostics.fixing import applicability, apply_edits
 from flowc_dsl.source import Span
-from flowc_engine.cli import main
+from support.invoking import flowc
 
 TEXT = """system Shop
 event Paid key id { id: uuid }
@@ -28,10 +27,6 @@ rules {
 }
 service Ledger { on Paid -> Gone  on Inn }
 """
-
-
-def flowc(*args: str, **more):
-    return CliRunner().invoke(main, list(args), **more)
 
 
 @pytest.fixture
@@ -138,18 +133,22 @@ def test_a_brace_is_put_where_it_is_missing(here, broken, mended):
     assert (here / "shop.flow").read_text() == head + mended
 
 
-def test_what_mends_alone_is_taken_where_all_together_is_not(here, monkeypatch):
+def also_wants(monkeypatch, edit: Edit) -> None:
+    """A check that finds what ``edit`` is for, before all else."""
     from flowc_engine.cli import fixing
 
     real = fixing.wanted
+    worse = Diagnostic("FLW203", Level.WARNING, "m", Label(edit.span), edits=(edit,))
 
-    def with_worse(report, *more):
+    def wanted(report, *more):
         found, gone, held = real(report, *more)
-        edit = Edit(Span("shop.flow", 0, 6), "{{{", "safe")
-        worse = Diagnostic("FLW203", Level.WARNING, "m", Label(edit.span), edits=(edit,))
         return (worse, *found), gone, held
 
-    monkeypatch.setattr(fixing, "wanted", with_worse)
+    monkeypatch.setattr(fixing, "wanted", wanted)
+
+
+def test_what_mends_alone_is_taken_where_all_together_is_not(here, monkeypatch):
+    also_wants(monkeypatch, Edit(Span("shop.flow", 0, 6), "{{{", "safe"))
     flowc("check", "--fix", "--unsafe-fixes", "--select", "FLW207")
     assert (here / "shop.flow").read_text() == TEXT.replace("on Inn", "on In")
 
@@ -312,17 +311,8 @@ def test_each_format_says_what_can_be_fixed(here):
 
 def test_many_edits_of_which_some_can_not_be_are_halved(here, monkeypatch):
     """What would bring an error is left out, and all of the others are taken."""
-    from flowc_engine.cli import fixing
-
-    real = fixing.wanted
-
-    def with_worse(report, *more):
-        found, gone, held = real(report, *more)
-        edit = Edit(Span("shop.flow", 12, 12), "event Worse key no { id: uuid }\n", "safe")
-        worse = Diagnostic("FLW203", Level.WARNING, "m", Label(edit.span), edits=(edit,))
-        return (worse, *found), gone, held
-
-    monkeypatch.setattr(fixing, "wanted", with_worse)
+    worse = "event Worse key no { id: uuid }\n"
+    also_wants(monkeypatch, Edit(Span("shop.flow", 12, 12), worse, "safe"))
     done = flowc("check", "--fix")
     assert "5 findings in 1 file fixed" in done.stderr
     assert "note: shop.flow: an edit was left out: it would bring another error" in done.stderr

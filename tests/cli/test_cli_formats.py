@@ -7,7 +7,6 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from click.testing import CliRunner
 
 from flowc_dsl.check import check_system
 from flowc_dsl.compile import compile_program
@@ -15,8 +14,9 @@ from flowc_dsl.diagnostics.diagnostic import Diagnostic, Edit, Label, Level
 from flowc_dsl.diagnostics.github import render_github
 from flowc_dsl.diagnostics.sarif import render_sarif
 from flowc_dsl.source import Source, Span
-from flowc_engine.cli import explain, main
+from flowc_engine.cli import explain
 from flowc_engine.cli.common import today
+from support.invoking import flowc
 
 ROOT = Path(__file__).parents[2]
 BROKEN = ROOT / "examples/broken"
@@ -40,10 +40,6 @@ START = Span("a.flow", 0, 0)
 
 def found(message="m", span=START, level=Level.ERROR, **more) -> Diagnostic:
     return Diagnostic("FLW101", level, message, Label(span), **more)
-
-
-def flowc(*args: str, **more):
-    return CliRunner().invoke(main, list(args), **more)
 
 
 def test_the_validator_is_the_published_schema_and_can_fail():

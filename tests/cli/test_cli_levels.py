@@ -4,13 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from flowc_dsl.codes import UnknownCodeError, known_codes, prefixes, whole_code
 from flowc_dsl.diagnostics.diagnostic import Diagnostic, Label, Level
 from flowc_dsl.diagnostics.policy import Policy
 from flowc_dsl.source import Span
-from flowc_engine.cli import main
+from support.invoking import flowc
 
 TEXT = """system Shop
 event Paid key id { id: uuid }
@@ -26,10 +25,6 @@ def here(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "shop.flow").write_text(TEXT)
     return tmp_path
-
-
-def flowc(*args: str):
-    return CliRunner().invoke(main, list(args))
 
 
 def codes(*args: str) -> dict[str, str]:

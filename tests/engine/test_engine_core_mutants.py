@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from test_engine_core_seeds import TOTAL, oracle
 
 from flowc_engine.bus import wire
 from flowc_engine.core.broker import BrokerCore
 from flowc_engine.core.session import SlotSession
+from support.mutants import Mutant, Patch, assert_caught
 from support.plans import pipeline
 from support.world import World
 
 SEEDS = 40
 
 
-def ack_before_sync(patch: pytest.MonkeyPatch) -> None:
+def ack_before_sync(patch: Patch) -> None:
     def send(self: BrokerCore, peer: bytes, message: wire.Message) -> None:
         self._send(peer, message)
 
     patch.setattr(BrokerCore, "_send_when_durable", send)
 
 
-def no_deduplication(patch: pytest.MonkeyPatch) -> None:
+def no_deduplication(patch: Patch) -> None:
     real = BrokerCore._publish
 
     def publish(self, peer, message, bodies, now_ms):
@@ -39,7 +38,7 @@ def no_deduplication(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(BrokerCore, "_publish", publish)
 
 
-def no_fence(patch: pytest.MonkeyPatch) -> None:
+def no_fence(patch: Patch) -> None:
     real = BrokerCore._step
 
     def step(self, peer, message, bodies, now_ms):
@@ -62,11 +61,11 @@ def no_fence(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(BrokerCore, "receive", receive)
 
 
-def assign_once(patch: pytest.MonkeyPatch) -> None:
+def assign_once(patch: Patch) -> None:
     patch.setattr(SlotSession, "assign_due", lambda self, now_ms: False)
 
 
-def no_replay(patch: pytest.MonkeyPatch) -> None:
+def no_replay(patch: Patch) -> None:
     real = SlotSession.resume
 
     def resume(self, cursor, position, *, replay, deferred):
@@ -75,7 +74,7 @@ def no_replay(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SlotSession, "resume", resume)
 
 
-def forget_deferred(patch: pytest.MonkeyPatch) -> None:
+def forget_deferred(patch: Patch) -> None:
     real = SlotSession.resume
 
     def resume(self, cursor, position, *, replay, deferred):
@@ -89,15 +88,14 @@ MUTANTS = [
 ]  # fmt: skip
 
 
+def good(seed: int) -> bool:
+    world = World(pipeline(), seed, TOTAL, faults=True, bad_every=(0, 7)[seed % 2])
+    world.run()
+    oracle(world)
+    return True
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.__name__)
-def test_the_seeds_catch(mutant: Callable[[pytest.MonkeyPatch], None], monkeypatch):
-    mutant(monkeypatch)
-    for seed in range(SEEDS):
-        world = World(pipeline(), seed, TOTAL, faults=True, bad_every=(0, 7)[seed % 2])
-        try:
-            world.run()
-            oracle(world)
-        except AssertionError:
-            return
-    raise AssertionError(f"{mutant.__name__} was not caught by {SEEDS} seeds")
+def test_the_seeds_catch(mutant: Mutant, monkeypatch: Patch) -> None:
+    assert_caught(mutant, monkeypatch, good, SEEDS)

@@ -6,21 +6,17 @@ a test of its own in `test_engine_services_found`.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator
-
 import pytest
 
 from flowc.retries import Retries
 from flowc.worker import Worker, _Piece
 from flowc_engine.journal import state
+from support.mutants import Mutant, Patch, assert_caught
 from support.services import simulate
 from support.verdict import judge
 
 SEEDS = 60
 EVENTS = 40
-
-Patch = pytest.MonkeyPatch
 
 
 def half_a_memory(patch: Patch) -> None:
@@ -86,23 +82,11 @@ MUTANTS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
+def good(seed: int) -> bool:
+    return judge(simulate(seed, EVENTS)).good
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.__name__)
-def test_the_seeds_catch(mutant: Callable[[Patch], None], monkeypatch: Patch) -> None:
-    mutant(monkeypatch)
-    for seed in range(SEEDS):
-        try:
-            caught = not judge(simulate(seed, EVENTS)).good
-        except AssertionError:
-            caught = True
-        if caught:
-            print(f"caught by seed {seed}")
-            return
-    raise AssertionError(f"{mutant.__name__} was not caught by {SEEDS} seeds")
+def test_the_seeds_catch(mutant: Mutant, monkeypatch: Patch) -> None:
+    assert_caught(mutant, monkeypatch, good, SEEDS)

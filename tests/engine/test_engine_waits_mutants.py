@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator
-
 import msgspec
 import pytest
 
 from flowc.waits import Deadline, Join, Timer, Waits
 from flowc.worker import Worker
+from support.mutants import Mutant, Patch, assert_caught
 from support.services import simulate
 from support.verdict import judge
 
 SEEDS = 40
 EVENTS = 40
-
-Patch = pytest.MonkeyPatch
 
 
 def forget_at_a_restart(patch: Patch) -> None:
@@ -107,24 +103,11 @@ MUTANTS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
+def good(seed: int) -> bool:
+    return judge(simulate(seed, EVENTS)).good
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.__name__)
-def test_the_seeds_catch(mutant: Callable[[Patch], None], monkeypatch: Patch) -> None:
-    mutant(monkeypatch)
-    for seed in range(SEEDS):
-        try:
-            caught = not judge(simulate(seed, EVENTS)).good
-        except (AssertionError, KeyError) as error:
-            print(repr(error)[:200])
-            caught = True
-        if caught:
-            print(f"caught by seed {seed}")
-            return
-    raise AssertionError(f"{mutant.__name__} was not caught by {SEEDS} seeds")
+def test_the_seeds_catch(mutant: Mutant, monkeypatch: Patch) -> None:
+    assert_caught(mutant, monkeypatch, good, SEEDS, (AssertionError, KeyError))

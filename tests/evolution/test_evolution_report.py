@@ -6,20 +6,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
 from flowc_engine import limits
-from flowc_engine.cli import main
 from flowc_engine.cli.revisions import checked_out
+from support.invoking import flowc
 
 CASES = Path(__file__).parent / "cases"
 REFRESH = bool(os.environ.get("FLOWC_REFRESH"))
 ONE = "system Shop\nexternal event In key id { id: uuid }\nservice A { on In }\n"
 TWO = ONE.replace("{ id: uuid }", "{ id: uuid  n: int }")
-
-
-def flowc(*args: str) -> Result:
-    return CliRunner().invoke(main, list(args))
 
 
 def compare(path: Path, actual: str) -> None:

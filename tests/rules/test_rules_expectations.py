@@ -366,13 +366,18 @@ def test_case(name):
     assert sorted(actual) == expected(text)
 
 
+ABC = """
+event A key id { id: uuid }
+event B key id { id: uuid }
+event C key id { id: uuid }
+"""
+
+
 def test_witness_of_a_cycle_is_the_shortest():
     text = (
         HEAD
+        + ABC
         + """
-        event A key id { id: uuid }
-        event B key id { id: uuid }
-        event C key id { id: uuid }
         service One { on In | C | B -> A }
         service Two { on A -> B }
         service Three { on B -> C }
@@ -388,10 +393,8 @@ def test_witness_of_a_cycle_is_the_shortest():
 def test_witness_of_an_unbounded_cycle_goes_through_what_has_no_bound():
     text = (
         HEAD
+        + ABC
         + """
-        event A key id { id: uuid }
-        event B key id { id: uuid }
-        event C key id { id: uuid }
         service One { on In | C -> A }
         service Two { on A -> B?, C? chance 1%  on B -> C* }
     """
@@ -418,10 +421,8 @@ def test_a_required_way_that_is_missed_is_shown():
 def test_a_cycle_in_an_exempted_knot_is_still_seen():
     text = (
         HEAD
+        + ABC
         + """
-        event A key id { id: uuid }
-        event B key id { id: uuid }
-        event C key id { id: uuid }
         service One { on In | B | C -> A }
         service Two { on A -> B? }
         service Three { on A -> C chance 10% }

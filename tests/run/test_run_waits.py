@@ -47,13 +47,21 @@ def take(event):
 COUNT = 20
 
 
+def flow(after: str = "2s", stateless: str = "") -> str:
+    return FLOW.replace("2s of", f"{after} of").replace("STATELESS", stateless)
+
+
+def made(folder: Path, text: str, watch: str = WATCH) -> Tiny:
+    project = Tiny(folder / "p")
+    project.write("main.flow", text)
+    project.write("app/watch.py", watch)
+    project.write("app/ship.py", SHIP)
+    return project
+
+
 @pytest.fixture(params=["", "stateless"], ids=["remembers", "stateless"])
 def project(request: pytest.FixtureRequest, tmp_path: Path) -> Tiny:
-    made = Tiny(tmp_path / "p")
-    made.write("main.flow", FLOW.replace("STATELESS", request.param))
-    made.write("app/watch.py", WATCH)
-    made.write("app/ship.py", SHIP)
-    return made
+    return made(tmp_path, flow(stateless=request.param))
 
 
 def emit(project: Tiny, event: str, numbers: range) -> None:
@@ -121,10 +129,7 @@ def test_deadlines_and_joins_survive_what_is_killed(project: Tiny, victims: list
 
 
 def test_a_run_until_idle_says_what_is_still_out(tmp_path: Path) -> None:
-    project = Tiny(tmp_path / "p")
-    project.write("main.flow", FLOW.replace("2s of", "1h of").replace("STATELESS", ""))
-    project.write("app/watch.py", WATCH)
-    project.write("app/ship.py", SHIP)
+    project = made(tmp_path, flow("1h"))
     emit(project, "Placed", range(3))
     done = project.flowc("run", "main.flow", "--until-idle")
     assert done.returncode == 0, done.stderr
@@ -134,30 +139,24 @@ def test_a_run_until_idle_says_what_is_still_out(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_deadline_that_is_no_longer_declared_is_no_change_of_the_log(tmp_path: Path) -> None:
-    project = Tiny(tmp_path / "p")
-    flow = FLOW.replace("2s of", "1ms of").replace("STATELESS", "")
-    project.write("main.flow", flow)
-    project.write("app/watch.py", WATCH)
-    project.write("app/ship.py", SHIP)
+    declared = flow("1ms")
+    project = made(tmp_path, declared)
     emit(project, "Placed", range(3))
     project.summary()
     assert rows(project, "SELECT n FROM Late ORDER BY n") == [(0,), (1,), (2,)]
-    without = [line for line in flow.splitlines() if not line.startswith("  after")]
+    without = [line for line in declared.splitlines() if not line.startswith("  after")]
     gone = "\n".join(without).replace("event Late", "external event Late")
     project.write("main.flow", gone)
     emit(project, "Placed", range(3, 5))
     project.summary()
-    project.write("main.flow", flow)
+    project.write("main.flow", declared)
     emit(project, "Placed", range(5, 6))
     project.summary()
     assert rows(project, "SELECT n FROM Late ORDER BY n") == [(0,), (1,), (2,), (5,)]
 
 
 def test_what_is_missing_in_the_code_is_said(tmp_path: Path) -> None:
-    project = Tiny(tmp_path / "p")
-    project.write("main.flow", FLOW.replace("STATELESS", ""))
-    project.write("app/watch.py", WATCH.replace("after_placed", "after_place"))
-    project.write("app/ship.py", SHIP)
+    project = made(tmp_path, flow(), WATCH.replace("after_placed", "after_place"))
     done = project.flowc("run", "main.flow", "--until-idle")
     assert done.returncode == 3
     assert "Watch handles a deadline of Placed" in done.stderr
@@ -167,14 +166,10 @@ def test_what_is_missing_in_the_code_is_said(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_deadline_of_an_older_version_is_met_in_the_one_declared_now(tmp_path: Path) -> None:
     """Spec 4.19, 4.29."""
-    project = Tiny(tmp_path / "p")
-    flow = FLOW.replace("STATELESS", "").replace("2s of", "1h of")
-    project.write("main.flow", flow)
-    project.write("app/watch.py", WATCH)
-    project.write("app/ship.py", SHIP)
+    project = made(tmp_path, flow("1h"))
     emit(project, "Placed", range(2))
     project.summary()
-    lifted = flow.replace("1h of", "1ms of").replace(
+    lifted = flow("1ms").replace(
         "Placed key k { k: string  n: int }",
         "Placed v2 key k { k: string  m: int  upcast v1 { rename n to m } }",
     )
@@ -187,15 +182,11 @@ def test_a_deadline_of_an_older_version_is_met_in_the_one_declared_now(tmp_path:
 @pytest.mark.slow
 def test_a_join_whose_events_get_other_fields_needs_another_name(tmp_path: Path) -> None:
     """Spec 4.29."""
-    project = Tiny(tmp_path / "p")
-    flow = FLOW.replace("STATELESS", "").replace("2s of", "1h of")
-    project.write("main.flow", flow)
-    project.write("app/watch.py", WATCH)
-    project.write("app/ship.py", SHIP)
+    project = made(tmp_path, flow("1h"))
     emit(project, "Placed", range(2))
     emit(project, "Paid", range(2))
     project.summary()
-    lifted = flow.replace(
+    lifted = flow("1h").replace(
         "Placed key k { k: string  n: int }",
         "Placed v2 key k { k: string  m: int  upcast v1 { rename n to m } }",
     )

@@ -1,0 +1,36 @@
+"""What a test of the seeds does with a mutant: it is to be caught by one of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import pytest
+
+Patch = pytest.MonkeyPatch
+Mutant = Callable[[Patch], None]
+
+
+def assert_caught(
+    mutant: Mutant,
+    patch: Patch,
+    good: Callable[[int], bool],
+    seeds: int,
+    deaths: tuple[type[Exception], ...] = (AssertionError,),
+) -> None:
+    """A seed catches it by not being ``good``, or by one of ``deaths`` on the way."""
+    mutant(patch)
+    logging.disable(logging.CRITICAL)
+    try:
+        for seed in range(seeds):
+            try:
+                caught = not good(seed)
+            except deaths as error:
+                print(repr(error)[:200])
+                caught = True
+            if caught:
+                print(f"caught by seed {seed}")
+                return
+    finally:
+        logging.disable(logging.NOTSET)
+    raise AssertionError(f"{mutant.__name__} was not caught by {seeds} seeds")
