@@ -35,16 +35,17 @@ def decode_report(data: bytes, files: Mapping[str, bytes], python: Files) -> Rep
     """What `encode_report` was given, for the same files; None for anything else."""
     try:
         value = json.loads(data)
+        known = dict(files)
         for path, told in value["python"].items():
             found = python(path)
             if _told(found) != told:
                 return None
             if isinstance(found, bytes):
-                files = {**files, path: found} if path in value["sources"] else files
+                known[path] = found
         return Report(
             tuple(_unpacked(found) for found in value["diagnostics"]),
             Summary(**value["summary"]),
-            {path: Source(path, files[path].decode("utf-8-sig")) for path in value["sources"]},
+            {path: Source(path, known[path].decode("utf-8-sig")) for path in value["sources"]},
             value["system"],
             value["judged"],
         )

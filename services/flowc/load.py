@@ -63,6 +63,8 @@ def load_handlers(service: ServicePlan) -> list[Handler]:
     try:
         target = load_target(service.target)
     except NoModuleError as error:
+        if not service.handlers:
+            raise
         raise CodeError(f"{error}; write it, with {_first_lines(service)}") from None
     handlers = []
     missing: list[str] = []

@@ -237,6 +237,16 @@ def test_handlers_are_found_by_name_alias_inheritance_and_import():
         assert said(files) == ["FLW109 impl.py:4"] * count, text
 
 
+def test_modules_that_import_all_of_each_other_are_gone_through_once():
+    """Each way through them would be more than 5 ** 16."""
+    names = [f"m{number}" for number in range(6)]
+    everything = "".join(f"from {name} import *\n" for name in names)
+    files = a("nothing()\nreturn helper()", everything)
+    files |= {f"{name}.py": everything for name in names}
+    files["m5.py"] += "from ev import Other\ndef helper():\n    return Other(id=1)\n"
+    assert "FLW109 m5.py:9" in said(files)
+
+
 def test_a_handler_is_judged_by_its_own_outputs():
     flow = FLOW.replace("-> Out }", "-> Out  on In as again -> Other }").replace("-> Other?", "")
     body = "from ev import *\nclass A:\n    def on_in(self, e): return Other(id=1)\n"

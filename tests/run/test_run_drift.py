@@ -117,6 +117,20 @@ def test_before_any_run(tmp_path: Path) -> None:
         assert "flowc run" in done.stderr
 
 
+def test_a_state_that_can_not_be_read_is_no_fault_of_flowc(ran: Tiny) -> None:
+    schemas = ran.state.schemas_file
+    aside = schemas.rename(schemas.with_suffix(".aside"))
+    schemas.mkdir()
+    try:
+        code, _, err = flowc(ran, FLOW, "check", "main.flow", "--log")
+    finally:
+        schemas.rmdir()
+        aside.rename(schemas)
+    assert code == 3
+    assert "schemas.json" in err
+    assert "FLW999" not in err
+
+
 def test_what_is_stored_and_can_not_be_read_any_more(ran: Tiny) -> None:
     fields = "k: string  n: int"
     flow = FLOW.replace(

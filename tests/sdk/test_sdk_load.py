@@ -43,6 +43,11 @@ def service(target: str, *handlers: HandlerPlan) -> ServicePlan:
     return ServicePlan("Orders", "python", target, handlers or (HandlerPlan(("OrderPlaced",)),))
 
 
+def test_a_module_that_is_missing_is_said_where_nothing_is_handled():
+    with pytest.raises(CodeError, match="there is no module ld_none in"):
+        load_handlers(ServicePlan("Orders", "python", "ld_none:Orders", ()))
+
+
 @pytest.mark.parametrize(
     ("code", "target", "words"),
     [

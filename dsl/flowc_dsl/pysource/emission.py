@@ -56,22 +56,34 @@ class Names:
             return module == EVENTS_MODULE
         return path in self._code.modules and self._code.modules[path].generated
 
-    def resolve(self, module: Module, name: Dotted, depth: int = 0) -> Found:
-        """What a name means where it is written."""
-        if depth > limits.PY_CALLS_MAX:
+    def resolve(
+        self,
+        module: Module,
+        name: Dotted,
+        depth: int = 0,
+        seen: set[tuple[str, Dotted]] | None = None,
+    ) -> Found:
+        """What a name means where it is written.
+
+        `seen` is where this search has been: modules that import `*` from each other lead there on
+        more ways than could be gone.
+        """
+        seen = set() if seen is None else seen
+        if depth > limits.PY_CALLS_MAX or (module.path, name) in seen:
             return None
+        seen.add((module.path, name))
         first, rest = name[0], name[1:]
         if first in module.bases and rest:
             return self.member(module, first, rest[0], depth + 1) if len(rest) == 1 else None
         if not rest and (first in module.functions or first in module.bases):
             return Place(module, first)
         if first in module.aliases and module.aliases[first][0] != first:
-            return self.resolve(module, (*module.aliases[first], *rest), depth + 1)
+            return self.resolve(module, (*module.aliases[first], *rest), depth + 1, seen)
         if first in module.bindings:
-            return self._imported(*module.bindings[first], rest, depth)
+            return self._imported(*module.bindings[first], rest, depth, seen)
         for found in module.imports:
             if found.name == "*":
-                meant = self._within(found.module, name, depth)
+                meant = self._within(found.module, name, depth, seen)
                 if meant is not None:
                     return meant
         return None
@@ -96,25 +108,29 @@ class Names:
                     return inherited
         return None
 
-    def _imported(self, module: str, member: str, rest: Dotted, depth: int) -> Found:
+    def _imported(
+        self, module: str, member: str, rest: Dotted, depth: int, seen: set[tuple[str, Dotted]]
+    ) -> Found:
         inner = f"{module}.{member}"
         if member and (inner in self._code.names or self.is_events(inner)):
             module, member = inner, ""
         name = (member, *rest) if member else rest
         while len(name) > 1 and self._is_module(f"{module}.{name[0]}"):
             module, name = f"{module}.{name[0]}", name[1:]
-        return self._within(module, name, depth) if name else None
+        return self._within(module, name, depth, seen) if name else None
 
     def _is_module(self, name: str) -> bool:
         return name in self._code.names or name in self._packages or self.is_events(name)
 
-    def _within(self, module: str, name: Dotted, depth: int) -> Found:
+    def _within(
+        self, module: str, name: Dotted, depth: int, seen: set[tuple[str, Dotted]]
+    ) -> Found:
         if self.is_events(module):
             return EventClass(name[0]) if len(name) == 1 else None
         path = self._code.names.get(module)
         if path is None or path not in self._code.modules:
             return None
-        return self.resolve(self._code.modules[path], name, depth + 1)
+        return self.resolve(self._code.modules[path], name, depth + 1, seen)
 
 
 def emissions(names: Names, at: Place) -> tuple[Emission, ...]:

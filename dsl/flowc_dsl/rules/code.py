@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import TYPE_CHECKING
 
 from flowc_dsl.diagnostics.diagnostic import Diagnostic, Label, Level
@@ -135,7 +136,9 @@ class UnusedLibrary(Record):
 def shared_code(graph: FlowGraph) -> Iterator[Finding]:
     if graph.code is None:
         return
-    ways = {name: _uses(graph.code, graph.system, name) for name in graph.code.entries}
+    entries = frozenset(graph.code.entries.values())
+    ends = cache(lambda path: path in entries or library_of(graph.system, path) is not None)
+    ways = {name: _uses(graph.code, name, entries, ends) for name in graph.code.entries}
     yield from _unused_libraries(graph.system, graph.code, ways)
     yield from _shared(graph.system, graph.code, ways)
 
@@ -144,29 +147,23 @@ Ways = Mapping[str, Mapping[str, tuple["Hop", ...]]]
 """By service, then by file: the imports that lead to it."""
 
 
-def _uses(code: Code, system: System, service: str) -> dict[str, tuple[Hop, ...]]:
+def _uses(
+    code: Code, service: str, entries: frozenset[str], ends: Callable[[str], bool]
+) -> dict[str, tuple[Hop, ...]]:
     """What a service imports, up to libraries and the code of others."""
     from flowc_dsl.pysource.reach import imported, reach, way  # noqa: PLC0415  # lazy: as above
 
-    entry = code.entries[service]
-    ends = _ends(code, system)
-    reached = reach(code, entry, ends)
+    reached = reach(code, code.entries[service], ends)
     found = imported(code, reached, ends)
     return {
-        path: (*way(reached, hop.path), hop)
-        for path, hop in found.items()
-        if path != entry and path not in code.entries.values()
+        path: (*way(reached, hop.path), hop) for path, hop in found.items() if path not in entries
     }
-
-
-def _ends(code: Code, system: System) -> Callable[[str], bool]:
-    entries = frozenset(code.entries.values())
-    return lambda path: path in entries or library_of(system, path) is not None
 
 
 def library_of(system: System, path: str) -> Library | None:
     """The library that a file belongs to; of several the innermost."""
-    found = [lib for lib in system.libraries.values() if _holds(_parts(lib.path), path)]
+    parts = _parts(path)
+    found = [lib for lib in system.libraries.values() if _holds(_parts(lib.path), parts)]
     return max(found, key=lambda lib: len(_parts(lib.path)), default=None)
 
 
@@ -174,8 +171,8 @@ def _parts(path: str) -> tuple[str, ...]:
     return tuple(part for part in path.removesuffix(".py").split("/") if part not in {"", "."})
 
 
-def _holds(library: tuple[str, ...], path: str) -> bool:
-    return _parts(path)[: len(library)] == library
+def _holds(library: tuple[str, ...], parts: tuple[str, ...]) -> bool:
+    return parts[: len(library)] == library
 
 
 def _unused_libraries(system: System, code: Code, ways: Ways) -> Iterator[Finding]:

@@ -44,13 +44,12 @@ def taint(graph: FlowGraph) -> Taint:
     personal = personal_types(graph.system)
     if not any(is_personal(field, personal) for event in events for field in event.fields):
         return Taint({})
-    spreading = _Spreading(
-        graph,
-        {e.name: {f.name: f for f in e.fields} for e in events},
-        personal,
-        {},
-        _siblings(graph),
-    )
+    fields = {e.name: {f.name: f for f in e.fields} for e in events}
+    given = {
+        node: {name for ref in handler.triggers for name in fields.get(ref.name, ())}
+        for node, (_, handler) in graph.handlers.items()
+    }
+    spreading = _Spreading(graph, fields, personal, {}, given, _siblings(graph, fields, given))
     entering = sorted(events, key=lambda event: not event.external)
     said = [(e.name, f.name) for e in entering for f in e.fields]
     for event, name in said:
@@ -61,10 +60,15 @@ def taint(graph: FlowGraph) -> Taint:
     return Taint(spreading.came_by)
 
 
-def _siblings(graph: FlowGraph) -> dict[str, tuple[HandlerNode, ...]]:
+def _siblings(
+    graph: FlowGraph, fields: dict[str, dict[str, Field]], given: dict[HandlerNode, set[str]]
+) -> dict[str, tuple[HandlerNode, ...]]:
+    """The handlers of each service that emit a field which none of their triggers has: only into
+    such a field can go what another handler was told."""
     found: dict[str, list[HandlerNode]] = {}
     for node in graph.handlers:
-        found.setdefault(node.service, []).append(node)
+        if any(fields.get(str(after), {}).keys() - given[node] for after in graph.successors[node]):
+            found.setdefault(node.service, []).append(node)
     return {name: tuple(nodes) for name, nodes in found.items()}
 
 
@@ -73,6 +77,7 @@ class _Spreading(Record):
     fields: dict[str, dict[str, Field]]
     personal: set[str]
     came_by: dict[Place, Step | None]
+    given: dict[HandlerNode, set[str]]  # the names of the fields of its triggers
     siblings: dict[str, tuple[HandlerNode, ...]]  # by service
 
     def spread(self, start: Place) -> None:
@@ -80,7 +85,7 @@ class _Spreading(Record):
         while queue:
             place = queue.popleft()
             for way in self._ways(place):
-                given = self._given(way[-1])
+                given = self.given[way[-1]]
                 for after in self.graph.successors[way[-1]]:
                     for field in self.fields.get(str(after), {}).values():
                         target = (str(after), field.name)
@@ -102,7 +107,7 @@ class _Spreading(Record):
         yield from ((node,) for node in readers)
         for node in readers:
             service, _ = self.graph.handlers[node]
-            others = () if service.stateless else self.siblings[service.name]
+            others = () if service.stateless else self.siblings.get(service.name, ())
             yield from ((node, other) for other in others if other != node)
 
     def _reads(self, node: HandlerNode, name: str) -> bool:
@@ -120,11 +125,6 @@ class _Spreading(Record):
             return True
         return any(f.name == field.name and f.type.name == field.type.name
                    for f in self._held(source))  # fmt: skip
-
-    def _given(self, node: HandlerNode) -> set[str]:
-        """The names of the fields of a handler's triggers."""
-        triggers = self.graph.handlers[node][1].triggers
-        return {name for ref in triggers for name in self.fields.get(ref.name, ())}
 
     def _held(self, field: Field) -> Iterator[Field]:
         """The personal fields inside a field's type, at any depth."""

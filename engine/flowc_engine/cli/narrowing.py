@@ -161,7 +161,8 @@ def _narrow_group(
         return
     baseline = wish.baseline_of(root)
     entries = _own_entries(baseline, root, group) if baseline else ()
-    gone = [e for e in entries if e.main in missing_mains(root, entries, _mains(group))]
+    missing = missing_mains(root, entries, _mains(group))
+    gone = [e for e in entries if e.main in missing]
     narrowed: list[CheckedProgram] = []
     for one in group:
         if one.program is None or one.at_root is None:

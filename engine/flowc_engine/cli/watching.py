@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,17 +26,8 @@ def watched(log: Log, system: System, begin: int = 0) -> Observed:
     """What the log has seen; on a terminal, a line says what is looked at."""
     from flowc_engine.log.observe import observe
 
-    shown = sys.stderr.isatty()
-
-    def progress(what: str) -> None:
-        if shown:
-            click.echo(f"\r\x1b[Klooking at {look_for(sys.stderr).show(what)}", nl=False, err=True)
-
-    try:
-        return observe(log, system, begin=begin, progress=progress)
-    finally:
-        if shown:
-            click.echo("\r\x1b[K", nl=False, err=True)
+    with _progress_line() as show:
+        return observe(log, system, begin=begin, progress=lambda what: show(f"looking at {what}"))
 
 
 def decoded(state: StateDir, system: System) -> tuple[NotDecodable, ...]:
@@ -43,18 +36,30 @@ def decoded(state: StateDir, system: System) -> tuple[NotDecodable, ...]:
     from flowc_engine.journal.reader import JournalRotError
     from flowc_engine.stored import StoredUnavailableError, stored_faults
 
-    shown = sys.stderr.isatty()
-
-    def progress(done: int, end: int) -> None:
-        if shown:
-            click.echo(f"\r\x1b[Kdecoding: {done:,} of {end:,} events", nl=False, err=True)
-
     try:
-        return tuple(stored_faults(state, system, progress))
+        with _progress_line() as show:
+            return tuple(stored_faults(
+                state, system, lambda done, end: show(f"decoding: {done:,} of {end:,} events")
+            ))  # fmt: skip
     except (StoredUnavailableError, ValueError) as error:
         fail(str(error), ExitCode.FAILURE)
     except JournalRotError as error:
         fail(f"the journal is damaged: {error}", ExitCode.FAILURE)
+    except OSError as error:
+        fail(f"{error.filename or state.path}: {error.strerror or error}", ExitCode.FAILURE)
+
+
+@contextmanager
+def _progress_line() -> Iterator[Callable[[str], None]]:
+    """Shows what is at hand in one line, on a terminal; it is gone afterwards."""
+    shown = sys.stderr.isatty()
+
+    def show(text: str) -> None:
+        if shown:
+            click.echo(f"\r\x1b[K{look_for(sys.stderr).show(text)}", nl=False, err=True)
+
+    try:
+        yield show
     finally:
         if shown:
             click.echo("\r\x1b[K", nl=False, err=True)
@@ -62,11 +67,11 @@ def decoded(state: StateDir, system: System) -> tuple[NotDecodable, ...]:
 
 def state_with_log(root: Path, system: System) -> StateDir | None:
     """The system's state, if it has ever run."""
-    from flowc_engine.journal.segments import list_segments
+    from flowc_engine.generations import has_events
     from flowc_engine.state import StateDir
 
     state = StateDir(root, system.name)
-    return state if state.journal.is_dir() and list_segments(state.journal) else None
+    return state if has_events(state) else None
 
 
 class Watcher:

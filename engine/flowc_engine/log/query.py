@@ -20,9 +20,8 @@ import zmq
 
 from flowc_engine import limits
 from flowc_engine.bus.client import configure
-from flowc_engine.generations import History, stored_history, stored_plan
+from flowc_engine.generations import History, has_events, stored_history, stored_plan
 from flowc_engine.journal.ending import JournalHeldError, hold_journal, journal_end
-from flowc_engine.journal.segments import list_segments
 from flowc_engine.log import protocol
 from flowc_engine.log.follow import Follower, open_followed, set_aside
 from flowc_engine.log.readers import QueryError, is_damage
@@ -230,7 +229,7 @@ def open_log(
     Raises `NoLogError`, `LogUnavailableError`, and, of a log without a run: `LogConflictError`,
     `JournalRotError`, `LogSchemaError`, `LogHeldError`, `duckdb.Error`, `OSError`.
     """
-    if not state.journal.is_dir() or not list_segments(state.journal):
+    if not has_events(state):
         raise NoLogError(f"{state.system} has not run yet: there is no log in {state.path}")
     with ExitStack() as stack:
         live = _connect(state, stack)
