@@ -137,12 +137,5 @@ def _body(key: str | None, fields: Mapping[str, Field]) -> str:
     clause = f" key {key}" if key else ""
     if not fields:
         return f"{clause} {{}}"
-    parts = [f"{f.name}: {_type(f.type)}{' @pii' if f.pii else ''}" for f in fields.values()]
+    parts = [f"{f.name}: {f.type.text}{' @pii' if f.pii else ''}" for f in fields.values()]
     return f"{clause} {{ {'  '.join(parts)} }}"
-
-
-def _type(ref: TypeRef) -> str:
-    """A type as it is written."""
-    args = f"<{', '.join(map(_type, ref.args))}>" if ref.args else ""
-    bounds = f"({ref.precision},{ref.scale})" if ref.precision is not None else ""
-    return f"{ref.name}{args}{bounds}{'?' if ref.optional else ''}"

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import networkx as nx
 
     from flowc_dsl.pysource.facts import Code
-    from flowc_dsl.rules.taint import Taint
 
 
 class EventNode(NamedTuple):
@@ -138,13 +137,6 @@ class FlowGraph:
     def misemitted(self) -> frozenset[str]:
         """The events that an undeclared output was probably meant to be."""
         return meant(self.emits, self.system.events)
-
-    @cached_property
-    def taint(self) -> Taint:
-        """Where personal data goes; several rules ask."""
-        from flowc_dsl.rules.taint import taint  # noqa: PLC0415  # it walks this graph
-
-        return taint(self)
 
     def reached_from(self, roots: Iterable[Node], before: Iterable[Node] = ()) -> set[Node]:
         """What can happen once the roots do: any trigger of `on`, but every side of a join.

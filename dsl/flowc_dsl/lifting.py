@@ -71,6 +71,15 @@ class Unliftable:
 
 def plan_lift(old: Stored, new: Stored) -> Lift | Unliftable:
     """How events stored as `old` are read as `new`."""
+    fault = version_fault(old, new)
+    if fault is not None:
+        return fault
+    lift, faults = lift_parts(old, new)
+    return next(iter(faults), lift)
+
+
+def version_fault(old: Stored, new: Stored) -> Unliftable | None:
+    """Why the versions alone keep what is stored from being read."""
     event, version = new.event, old.event.version
     if version > event.version:
         why = f"v{version} is stored, and v{event.version} is declared"
@@ -80,8 +89,7 @@ def plan_lift(old: Stored, new: Stored) -> Lift | Unliftable:
         why = f"v{version} is stored with other fields ({'; '.join(changes)})"
         help_ = f"declare it as v{version + 1}, with {_advice(old, new)}"
         return Unliftable(event.name, version, why, help_, None, "version")
-    lift, faults = lift_parts(old, new)
-    return next(iter(faults), lift)
+    return None
 
 
 def lift_parts(old: Stored, new: Stored) -> tuple[Lift, tuple[Unliftable, ...]]:

@@ -38,6 +38,16 @@ class TypeRef:
     scale: int | None = None
     optional: bool = False
 
+    @property
+    def text(self) -> str:
+        """The type as its author writes it."""
+        text = self.name
+        if self.precision is not None:
+            text += f"({self.precision},{self.scale or 0})"
+        if self.args:
+            text += f"<{', '.join(arg.text for arg in self.args)}>"
+        return text + "?" * self.optional
+
 
 @dataclass(frozen=True, slots=True)
 class Field:
@@ -347,3 +357,8 @@ class System:
     expects: tuple[Expect, ...] = ()
     scenarios: tuple[Scenario, ...] = ()
     tests: tuple[Test, ...] = ()
+
+    def owner_of(self, service: Service) -> str | None:
+        """The team of a service: its own, or that of its context."""
+        context = self.contexts.get(service.context or "")
+        return service.owner or (context.owner if context else None)

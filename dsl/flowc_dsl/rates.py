@@ -108,7 +108,7 @@ def _calls(handler: Handler, found: Mapping[Node, Rate]) -> Rate:
 def _solve(graph: FlowGraph, group: tuple[Node, ...], found: dict[Node, Rate]) -> None:
     """Fills in the rates of a knot whose inflow is known by now."""
     knot = set(group)
-    given = {node for node in group if _is_given(graph.system, node)}
+    given = {node for node in group if is_given(graph.system, node)}
     events = [n for n in group if isinstance(n, EventNode) and n not in given]
     steps = steps_of(graph, events, knot)
     known = _inflow_known(graph, group, found)
@@ -132,7 +132,8 @@ def _solve(graph: FlowGraph, group: tuple[Node, ...], found: dict[Node, Rate]) -
             found[node] = Rate(_rate(graph, node, found).per_s, known)
 
 
-def _is_given(system: System, node: Node) -> bool:
+def is_given(system: System, node: Node) -> bool:
+    """Whether an event says its rate itself."""
     event = system.events.get(node.name) if isinstance(node, EventNode) else None
     return event is not None and event.rate_per_s is not None
 
@@ -151,7 +152,7 @@ def _one_round(
     """Handlers of the rates of their events, then events of those of their handlers."""
     for kind in (HandlerNode, EventNode):
         for node in group:
-            if isinstance(node, kind) and not _is_given(graph.system, node):
+            if isinstance(node, kind) and not is_given(graph.system, node):
                 found[node] = Rate(_rate(graph, node, found).per_s, known)
 
 
@@ -258,6 +259,11 @@ class Load(Record):
     @property
     def calls_per_s(self) -> float:
         return sum(part.calls.per_s for part in self.parts)
+
+    @property
+    def mean_ms(self) -> float:
+        """Of a call."""
+        return self.busy / self.calls_per_s * 1_000
 
 
 def loads_of(graph: FlowGraph, rates: Rates) -> dict[str, Load]:

@@ -9,6 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from flowc_dsl.plan import Plan
+from flowc_dsl.sqltext import quote
 from flowc_engine.log import tables as tb
 from flowc_engine.log.query import LogAnswer
 
@@ -64,12 +65,12 @@ class MemoryLog:
 
     def clear(self) -> None:
         """Take out all that was added."""
-        for table in [*map(tb.quote, self._tables), "_parked", "_rejected"]:
+        for table in [*map(quote, self._tables), "_parked", "_rejected"]:
             self._con.execute(f"DELETE FROM {table}")
 
     def add(self, event: str, rows: Iterable[Row], fields: pa.Schema) -> None:
         """Events of one type, whose own `fields` these are."""
-        self._fill(tb.quote(event), rows, pa.schema([*fields, *_ENVELOPE]))
+        self._fill(quote(event), rows, pa.schema([*fields, *_ENVELOPE]))
 
     def park(self, rows: Iterable[Row]) -> None:
         """What was parked: `_offset`, `event`, `service`, `time`."""

@@ -8,9 +8,9 @@ from flowc_dsl.diagnostics.diagnostic import Diagnostic, Label
 from flowc_dsl.drift.edges import DeclaredEdge, cover
 from flowc_dsl.drift.observed import Broken, EdgeSeen, Late, Misfit, Observed
 from flowc_dsl.graph import FlowGraph, HandlerNode
-from flowc_dsl.model import Event, Expect, Handler, Ref
+from flowc_dsl.model import Event, Expect, Handler
 from flowc_dsl.record import Record
-from flowc_dsl.rules.expectations import find_idle
+from flowc_dsl.rules.expectations import find_idle, triggers_of
 from flowc_dsl.rules.registry import (
     BROKEN_LIVE,
     STORED_MISFIT,
@@ -57,16 +57,11 @@ def _expects(graph: FlowGraph, observed: Observed) -> Iterator[Diagnostic]:
 def _is_silent(graph: FlowGraph, expect: Expect, observed: Observed) -> bool:
     """Whether none of what triggers it was seen, though someone may emit it: else that is the
     matter of FLW202 or FLW207."""
-    for ref in _triggers(expect):
+    for ref in triggers_of(expect):
         event = graph.system.events.get(ref.name)
         if event is None or not is_emitted(graph, event) or observed.events.get(ref.name):
             return False
     return True
-
-
-def _triggers(expect: Expect) -> tuple[Ref, ...]:
-    """What an expectation watches for: of a `never`, both sides."""
-    return (*expect.events, *(expect.targets if expect.form == "never_with" else ()))
 
 
 class Undeclared(Record):
@@ -191,7 +186,7 @@ class NeverTriggered(Record):
     events: int
 
     def report(self) -> Report:
-        refs = _triggers(self.expect)
+        refs = triggers_of(self.expect)
         names = [ref.name for ref in refs]
         return Report(
             f"expectation `{self.expect.name}` was never triggered: of "

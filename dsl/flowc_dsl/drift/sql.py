@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from flowc_dsl.model import Expect, Handler, Ref, System
+from flowc_dsl.sqltext import literal, quote
 
 EXAMPLES_MAX = 3
 Columns = Mapping[str, Mapping[str, str]]
@@ -88,7 +89,7 @@ def field_checks(
             why = f"is declared as {wanted}, and stored as {kind}"
             yield Check(field.name, why, f"{column} IS NOT NULL")
         elif enum is not None and kind == "VARCHAR":
-            members = ", ".join(text(member.name) for member in enum.members)
+            members = ", ".join(literal(member.name) for member in enum.members)
             why = f"is no member of `{enum.name}`"
             yield Check(field.name, why, f"{column} NOT IN ({members})")
 
@@ -124,15 +125,15 @@ def late_sql(
         all(o.many == "one" and o.chance is None for o in group) for group in handler.outputs
     )
     trigger = _union(_part(event, "_offset, _time", begin) for event in triggers)
-    emitted = ", ".join(map(text, outputs))
+    emitted = ", ".join(map(literal, outputs))
     silent = f"done IS NULL AND {end_us} - t_us > {limit_us}" if must else "false"
     return f"""
 WITH t AS ({trigger}),
 d AS (
   SELECT _cause AS o, max(epoch_us(_time)) AS done FROM _events
-  WHERE _source = {text(service)} AND event IN ({emitted}) AND _cause IS NOT NULL GROUP BY ALL
+  WHERE _source = {literal(service)} AND event IN ({emitted}) AND _cause IS NOT NULL GROUP BY ALL
   UNION ALL
-  SELECT _offset, max(epoch_us(time)) FROM _parked WHERE service = {text(service)} GROUP BY ALL
+  SELECT _offset, max(epoch_us(time)) FROM _parked WHERE service = {literal(service)} GROUP BY ALL
 ),
 h AS (
   SELECT t._offset AS o, any_value(epoch_us(t._time)) AS t_us, max(d.done) AS done
@@ -232,13 +233,3 @@ def _part(event: str, columns: str, begin: int) -> str:
 
 def _union(parts: Iterable[str]) -> str:
     return " UNION ALL ".join(parts)
-
-
-def quote(name: str) -> str:
-    """`name` as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def text(value: str) -> str:
-    """`value` as an SQL string."""
-    return "'" + value.replace("'", "''") + "'"

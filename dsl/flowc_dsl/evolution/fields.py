@@ -8,7 +8,7 @@ from flowc_dsl.evolution.change import OF, OUTSIDE, Affected, Change, Side, Verd
 from flowc_dsl.evolution.ranges import Range, Typed, compare_range
 from flowc_dsl.graph import Use
 from flowc_dsl.lifting import misfit
-from flowc_dsl.model import Event, Field
+from flowc_dsl.model import Event, Field, Upcast
 from flowc_dsl.plan import EventPlan, FieldPlan
 from flowc_dsl.rules.contract import named_fields
 from flowc_dsl.rules.wording import quoted
@@ -35,11 +35,15 @@ def changed_fields(old: Side, new: Side, was: Event, now: Event) -> Iterator[Cha
 def _renames(was: Event, now: Event) -> dict[str, str]:
     """Old names to new ones, by the upcasts between the two versions."""
     names = {field.name: field.name for field in was.fields}
-    for upcast in now.upcasts:
-        if was.version <= upcast.from_version < now.version:
-            step = {source.name: target.name for source, target in upcast.renames}
-            names = {first: step.get(name, name) for first, name in names.items()}
+    for upcast in upcasts_between(was, now):
+        step = {source.name: target.name for source, target in upcast.renames}
+        names = {first: step.get(name, name) for first, name in names.items()}
     return {first: last for first, last in names.items() if first != last}
+
+
+def upcasts_between(was: Event, now: Event) -> list[Upcast]:
+    """Those that what is stored as `was` goes through."""
+    return [u for u in now.upcasts if was.version <= u.from_version < now.version]
 
 
 def _removed(
@@ -89,8 +93,7 @@ def readers_of(old: Side, new: Side, event: str, field: str) -> Iterator[Affecte
 def service_affected(side: Side, use: Use, how: str) -> Affected:
     """A service, with its team."""
     service = use.service
-    context = side.system.contexts.get(service.context or "")
-    owner = service.owner or (context.owner if context else None) or ""
+    owner = side.system.owner_of(service) or ""
     path = (use.ref.name, str(use.node))
     return Affected(service.name, how, service.context or "", owner, path)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from flowc_dsl.evolution.change import Affected, Change, Side, Verdict
-from flowc_dsl.model import Event, Service
+from flowc_dsl.model import Service
 from flowc_dsl.rules.wording import quoted
 
 _FINISH = "let the service finish what waits for it before it goes"
@@ -76,7 +76,7 @@ def _subscriptions(old: Side, new: Side, was: Service, now: Service) -> Iterator
     if not more:
         return
     what = f"service `{now.name}` now reads {quoted(more)}"
-    past = [event.name for event in _events(old, more)]
+    past = [name for name in more if name in old.system.events]
     if not past:
         yield Change(Verdict.SAFE, now.name, what, old=was.span, new=now.span)
         return
@@ -90,13 +90,8 @@ def _subscriptions(old: Side, new: Side, was: Service, now: Service) -> Iterator
 
 
 def _itself(side: Side, service: Service, how: str) -> tuple[Affected, ...]:
-    context = side.system.contexts.get(service.context or "")
-    owner = service.owner or (context.owner if context else None) or ""
+    owner = side.system.owner_of(service) or ""
     return (Affected(service.name, how, service.context or "", owner),)
-
-
-def _events(side: Side, names: list[str]) -> list[Event]:
-    return [side.system.events[name] for name in names if name in side.system.events]
 
 
 def _reads(service: Service) -> dict[str, None]:

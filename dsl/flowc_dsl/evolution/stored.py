@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from flowc_dsl.evolution.change import OF, OUTSIDE, STORED, Affected, Change, Side, Verdict
-from flowc_dsl.evolution.fields import service_affected
+from flowc_dsl.evolution.fields import service_affected, upcasts_between
 from flowc_dsl.graph import Use
-from flowc_dsl.lifting import Lift, Stored, Unliftable, lift_parts, plan_lift
+from flowc_dsl.lifting import Lift, Stored, Unliftable, lift_parts, version_fault
 from flowc_dsl.model import Event, Field
 from flowc_dsl.plan import EventPlan
 from flowc_dsl.rules.wording import quoted
@@ -24,9 +24,9 @@ def with_stored(
     the version, the key and what an upcast loses."""
     before = Stored(old.plan, old.plan.event(was.name))
     after = Stored(new.plan, new.plan.event(now.name))
-    whole = plan_lift(before, after)
-    if isinstance(whole, Unliftable) and whole.about == "version":
-        yield _of_version(whole, was, now)
+    outdated = version_fault(before, after)
+    if outdated is not None:
+        yield _of_version(outdated, was, now)
     if was.version > now.version:
         yield from fields
         return
@@ -85,9 +85,9 @@ def _of_field(fault: Unliftable, was: Event, now: Event, change: Change | None) 
 def _of_step(fault: Unliftable, was: Event, now: Event) -> Change:
     steps = [
         source.span
-        for upcast in now.upcasts
+        for upcast in upcasts_between(was, now)
         for source, _ in upcast.renames
-        if was.version <= upcast.from_version < now.version and source.name == fault.field
+        if source.name == fault.field
     ]
     return Change(
         Verdict.LIFT, now.name, f"a rename of `{fault.field}`{OF} can't be done", fault.why,
@@ -192,8 +192,7 @@ def _loss(
 ) -> Change:
     steps = [
         target.span
-        for upcast in now.upcasts
-        if was.version <= upcast.from_version < now.version
+        for upcast in upcasts_between(was, now)
         for target in (*(t for t, _ in upcast.sets), *(t for _, t in upcast.renames))
         if target.name == name
     ]

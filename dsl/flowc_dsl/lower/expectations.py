@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from flowc_dsl import limits
 from flowc_dsl.lower.clauses import once
-from flowc_dsl.lower.faults import Conflict, Repeated, UnknownName
+from flowc_dsl.lower.faults import Conflict, Repeated
 from flowc_dsl.lower.literals import duration_ms, fraction, per_second, whole
 from flowc_dsl.lower.samples import sample
 from flowc_dsl.lower.work import Work, ref, refs
@@ -99,7 +99,7 @@ def _check_by(work: Work, found: Expect) -> None:
     for event in (*found.events, *found.targets):
         if event.name not in work.events:
             continue
-        field = find_field(work, found.by, event.name)
+        field = _find_field(work, found.by, event.name)
         if field is None:
             return  # one fault is enough for one name
         kind = field.type.name
@@ -114,12 +114,10 @@ def _check_by(work: Work, found: Expect) -> None:
         first = first or (event.name, field.type)
 
 
-def find_field(work: Work, field: Ref, event: str) -> Field | None:
+def _find_field(work: Work, field: Ref, event: str) -> Field | None:
     """The field of an event that exists; else None, and a fault."""
     by_name = {found.name: found for found in work.events[event].fields}
-    if field.name not in by_name and not work.broken:
-        near, where = work.nearest(field.name, by_name), f" in `{event}`"
-        work.report(UnknownName(field.span, field.name, "field", near, where=where))
+    work.expect_part(field, "field", by_name, event)
     return by_name.get(field.name)
 
 
@@ -214,14 +212,14 @@ def _test(work: Work, tree: t.Tree, item: t.Test) -> Test:
 def _stub(work: Work, tree: t.Tree, step: t.Stub) -> Stub:
     samples = tuple(sample(work, tree, one) for one in step.samples)
     service = work.services.get(step.service.text)
-    for one in samples if service is not None else ():
-        _check_emitted(work, service, one)
+    if service is not None:
+        for one in samples:
+            _check_emitted(work, service, one)
     return Stub(ref(tree, step.service), samples)
 
 
-def _check_emitted(work: Work, service: Service | None, found: Sample) -> None:
+def _check_emitted(work: Work, service: Service, found: Sample) -> None:
     """A stub answers with what its service may emit, or the test is of another system."""
-    assert service is not None
     emitted = {out.name for handler in service.handlers for out in handler.output_refs()}
     name = found.event.name
     if name in work.events and name not in emitted and not work.broken:

@@ -44,7 +44,7 @@ def _lower(work: Work, tree: t.Tree, kept: KeptFile | None) -> Lowered:
         else:
             services[item.name.text] = lower_service(work, tree, context, item)
     kinds = {n: work.declared[n].kind for n in _type_names(events.values()) if n in work.declared}
-    lowered = Lowered(events, services, kinds, work.broken)
+    lowered = Lowered(events, services, kinds)
     # What an upcast sets is held against the members and fields of types, wherever those are.
     leans = any(upcast.sets for event in events.values() for upcast in event.upcasts)
     if kept is not None and not others and not leans and work.told == told:

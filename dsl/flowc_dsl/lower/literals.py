@@ -12,6 +12,7 @@ from flowc_dsl.lower.work import Work
 from flowc_dsl.model import Literal_
 from flowc_dsl.source import Span
 from flowc_dsl.syntax import tree as t
+from flowc_dsl.syntax.faults import short
 
 _DIGITS_MAX: Final = 30
 _NUMBER: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
@@ -30,7 +31,7 @@ def whole(work: Work, tree: t.Tree, node: t.Number, what: str, low: int, high: i
     digits = len(node.text)
     value = int(node.text) if digits <= 20 else high + 1  # beyond 64 bits in any case
     if not low <= value <= high:
-        work.report(OutOfBounds(tree.span(node), what, _short(node.text), f"{low:,}", f"{high:,}"))
+        work.report(OutOfBounds(tree.span(node), what, short(node.text), f"{low:,}", f"{high:,}"))
     return min(max(value, low), high)
 
 
@@ -40,7 +41,7 @@ def version(work: Work, tree: t.Tree, node: t.Version) -> int | None:
     value = int(digits) if digits.isdigit() and len(digits) <= 9 else 0
     if not 1 <= value <= limits.VERSION_MAX and node.text:
         high = f"v{limits.VERSION_MAX}"
-        work.report(OutOfBounds(tree.span(node), "version", _short(node.text), "v1", high))
+        work.report(OutOfBounds(tree.span(node), "version", short(node.text), "v1", high))
         return None
     return max(value, 1)
 
@@ -53,11 +54,11 @@ def duration_ms(work: Work, tree: t.Tree, node: t.Duration, *, low: int = 1) -> 
     unit = text.lstrip("0123456789.")
     value, rest, _ = _scaled(text[: -len(unit)], _UNIT_MS[unit])
     if rest:
-        work.report(BadLiteral(tree.span(node), f"duration `{_short(text)}` is finer than 1 ms"))
+        work.report(BadLiteral(tree.span(node), f"duration `{short(text)}` is finer than 1 ms"))
         return max(value, low)
     if not low <= value <= limits.DURATION_MS_MAX:
         days = limits.DURATION_MS_MAX // _UNIT_MS["d"]
-        fault = OutOfBounds(tree.span(node), "duration", _short(text), f"{low}ms", f"{days}d")
+        fault = OutOfBounds(tree.span(node), "duration", short(text), f"{low}ms", f"{days}d")
         work.report(fault)
         return low
     return value
@@ -85,7 +86,7 @@ def per_second(work: Work, tree: t.Tree, node: t.Frequency) -> float:
     value = (whole_ + rest / scale) / _UNIT_MS[unit]
     if not 0 < value <= limits.RATE_PER_S_MAX:
         high = f"{limits.RATE_PER_S_MAX:,}/s"
-        fault = OutOfBounds(tree.span(node), "rate", _short(node.text), "more than 0", high)
+        fault = OutOfBounds(tree.span(node), "rate", short(node.text), "more than 0", high)
         work.report(fault)
         return 1.0
     return value
@@ -99,7 +100,7 @@ def fraction(work: Work, tree: t.Tree, node: t.Percent) -> float:
     value = whole_ + rest / scale
     if value > limits.PERCENT_MAX:
         high = f"{limits.PERCENT_MAX}%"
-        fault = OutOfBounds(tree.span(node), "percentage", _short(node.text), "0%", high)
+        fault = OutOfBounds(tree.span(node), "percentage", short(node.text), "0%", high)
         work.report(fault)
         return 1.0
     return value / 100
@@ -173,7 +174,7 @@ def _number(work: Work, tree: t.Tree, node: t.Number) -> int | float:
         return 0
     if abs(value) > limits.FLOAT_MAX:
         bound = f"{limits.FLOAT_MAX:.2e}"
-        fault = OutOfBounds(tree.span(node), "number", _short(node.text), f"-{bound}", bound)
+        fault = OutOfBounds(tree.span(node), "number", short(node.text), f"-{bound}", bound)
         work.report(fault)
         return 0.0
     return value
@@ -190,7 +191,3 @@ def _object(work: Work, tree: t.Tree, node: t.ObjectValue) -> dict[str, Literal_
         spans[key] = span
         found[key] = literal(work, tree, pair.value)
     return found
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 40 else f"{text[:39]}…"

@@ -31,17 +31,15 @@ Declarations = tuple[tuple[str, Declared, Node], ...]
 class Lowered:
     """The events and services of one file, by name in the order of the text.
 
-    `kinds` are the names that it uses as types, each with what it is. `guessed`: text of the
-    program was not understood then, so that not all was asked of it.
+    `kinds` are the names that it uses as types, each with what it is.
     """
 
     events: Mapping[str, Event]
     services: Mapping[str, Service]
     kinds: Mapping[str, str]
-    guessed: bool = False
 
     def holds(self, declared: Mapping[str, Declared]) -> bool:
-        """Whether lowering the file again, as `guessed` as then, would give the same."""
+        """Whether lowering the file again would give the same."""
         for names in (self.events, self.services):
             for name, item in names.items():
                 if name not in declared or declared[name].span != item.span:
@@ -54,13 +52,14 @@ class Lowered:
 @dataclass(slots=True)
 class KeptFile:
     """`data` is the file as it was given. A tree that is not `whole` has events and services
-    without what is in them; `lowered` has that."""
+    without what is in them; `lowered` has that, by whether text of the program was not understood
+    then, so that not all was asked of it."""
 
     data: str | bytes
     tree: Tree
     whole: bool = True
     declarations: Declarations | None = None
-    lowered: dict[bool, Lowered] = field(default_factory=dict)  # by whether it is `guessed`
+    lowered: dict[bool, Lowered] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from base64 import b64decode
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from flowc_dsl.lower.faults import DuplicateField, UnfitValue, UnknownName
+from flowc_dsl.lower.faults import DuplicateField, UnfitValue
 from flowc_dsl.lower.literals import iso_date, literal
 from flowc_dsl.lower.work import Work, ref
 from flowc_dsl.model import Field, Literal_, Ref, Sample, TypeRef
@@ -55,10 +55,8 @@ def _object(
             found[name] = value(work, tree, fields[name].type, pair.value, name)
             continue
         literal(work, tree, pair.value)
-        if not work.broken and name:
-            near, where = work.nearest(name, fields), f" in `{owner}`"
-            span = tree.span(pair.key)
-            work.report(UnknownName(span, name, "field", near, where=where))
+        if name:
+            work.expect_part(ref(tree, pair.key), "field", fields, owner)
     return found
 
 
@@ -114,7 +112,7 @@ def _unfit(work: Work, tree: t.Tree, type_: TypeRef, node: t.Value, field: str) 
     if len(work.faults) == faults and not work.broken:
         span = tree.span(node)
         text = tree.source.text[span.start : span.end]
-        work.report(UnfitValue(span, field, text, spelled(type_), _EXAMPLES.get(type_.name)))
+        work.report(UnfitValue(span, field, text, type_.text, _EXAMPLES.get(type_.name)))
     return found
 
 
@@ -123,9 +121,7 @@ def _member(work: Work, tree: t.Tree, type_: TypeRef, node: t.Value, field: str)
         return _unfit(work, tree, type_, node, field)
     name = Ref(node.text if isinstance(node, t.Word) else node.value, tree.span(node))
     members = [member.name for member in work.enums[type_.name].members]
-    if name.name not in members and not work.broken:
-        near, where = work.nearest(name.name, members), f" in `{type_.name}`"
-        work.report(UnknownName(name.span, name.name, "enum member", near, where=where))
+    work.expect_part(name, "enum member", members, type_.name)
     return name.name
 
 
@@ -135,16 +131,6 @@ def _scalar(work: Work, tree: t.Tree, type_: TypeRef, node: t.Value) -> Literal_
     if type_.name == "decimal" and isinstance(node, t.Number):
         return node.text  # exact, as it is written
     return literal(work, tree, node)
-
-
-def spelled(type_: TypeRef) -> str:
-    """A type as its author writes it."""
-    text = type_.name
-    if type_.precision is not None:
-        text += f"({type_.precision},{type_.scale or 0})"
-    if type_.args:
-        text += f"<{', '.join(spelled(arg) for arg in type_.args)}>"
-    return text + "?" * type_.optional
 
 
 # ---- what fits a scalar

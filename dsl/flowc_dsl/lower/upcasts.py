@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from flowc_dsl.lower.faults import BadVersion, Conflict, Incomplete, Repeated, UnknownName
+from flowc_dsl.lower.faults import BadVersion, Conflict, Incomplete, Repeated
 from flowc_dsl.lower.literals import literal, version
 from flowc_dsl.lower.samples import value
 from flowc_dsl.lower.work import Work, ref
@@ -100,11 +100,8 @@ def _once(work: Work, name: Ref, seen: dict[str, Span], what: str, number: int) 
 
 def _check_target(work: Work, name: Ref, number: int, target: Target) -> None:
     """The fields of the version that the last upcast lifts to are known."""
-    known = number != target.version - 1 or name.name in target.fields
-    if known or not name.name or work.broken:
-        return
-    near, where = work.nearest(name.name, target.fields), f" in `{target.event}`"
-    work.report(UnknownName(name.span, name.name, "field", near, where=where))
+    if name.name and number == target.version - 1:
+        work.expect_part(name, "field", target.fields, target.event)
 
 
 def _check_renames(work: Work, blocks: Iterable[_Block], target: Target) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from flowc_dsl import limits
+from flowc_dsl.lower.faults import UnknownName
 from flowc_dsl.lower.memo import Declared, Memo
 from flowc_dsl.model import (
     Context,
@@ -80,6 +81,12 @@ class Work:
         if self.dropped or self.comparisons > limits.COMPARISONS_MAX:
             return None
         return guess(name, candidates)
+
+    def expect_part(self, name: Ref, kind: str, known: Collection[str], owner: str) -> None:
+        """Reports a field or member that its owner does not have."""
+        if name.name not in known and not self.broken:
+            near, where = self.nearest(name.name, known), f" in `{owner}`"
+            self.report(UnknownName(name.span, name.name, kind, near, where=where))
 
     def each_tree(self) -> Iterator[t.Tree]:
         """The files, the main file first."""

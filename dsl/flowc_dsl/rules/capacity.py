@@ -11,7 +11,7 @@ from flowc_dsl.diagnostics.diagnostic import Label, Level
 from flowc_dsl.gain import TOLERANCE, per_call
 from flowc_dsl.graph import EventNode, FlowGraph, HandlerNode, Node, build_graph
 from flowc_dsl.model import Scenario, Service
-from flowc_dsl.rates import Load, Part, Rates, loaded, loads_of, rates_of
+from flowc_dsl.rates import Load, Part, Rates, is_given, loaded, loads_of, rates_of
 from flowc_dsl.record import Record
 from flowc_dsl.rules.registry import Finding, Report, rule
 from flowc_dsl.rules.wording import counted, duration, per_time, quoted, short_time
@@ -39,7 +39,7 @@ class Overloaded(Record):
         by_key = load.servers < self.service.replicas_max
         who = f"`{load.parts[0].node}`" if by_key else f"service `{name}`"
         verb = "can't keep up" if over else "has little room"
-        mean = short_time(load.busy / load.calls_per_s * 1_000)
+        mean = short_time(load.mean_ms)
         at_once = counted(load.servers, "key" if by_key else "replica")
         return Report(
             f"{who} {verb}: {per_time(load.calls_per_s)} at {mean} each load {at_once} to "
@@ -101,7 +101,7 @@ class TooMuchForScenario(Record):
 
     def report(self) -> Report:
         load, name = self.load, self.load.service.name
-        mean = short_time(load.busy / load.calls_per_s * 1_000)
+        mean = short_time(load.mean_ms)
         return Report(
             f"service `{name}` can't keep up in scenario `{self.scenario.name}`: "
             f"{per_time(load.calls_per_s)} at {mean} each load it to {_percent(load.utilisation)}",
@@ -178,7 +178,7 @@ def busiest_path(graph: FlowGraph, rates: Rates, goal: HandlerNode) -> tuple[Nod
     seen: set[Node] = set()
     while True:
         seen.add(path[-1])
-        if _is_declared(graph, path[-1]):
+        if is_given(graph.system, path[-1]):
             break
         before = [node for node in graph.predecessors[path[-1]] if node not in seen]
         if not before:
@@ -192,11 +192,6 @@ def _brings(graph: FlowGraph, rates: Rates, node: Node, to: Node) -> float:
     if isinstance(node, HandlerNode):
         return rates.handlers[node].per_s * per_call(graph.handlers[node][1])[str(to)]
     return rates.events[node.name].per_s
-
-
-def _is_declared(graph: FlowGraph, node: Node) -> bool:
-    event = graph.system.events.get(node.name) if isinstance(node, EventNode) else None
-    return event is not None and event.rate_per_s is not None
 
 
 def _per_s(rates: Rates, node: Node) -> float:

@@ -178,7 +178,7 @@ def _needed(
     with everything, and takes away until all agree.
     """
     found = dict.fromkeys(reached, (1 << len(bits)) - 1)
-    queue = deque(sorted(reached, key=lambda node: graph.rank[node]))
+    queue = deque(graph.in_order(reached))
     waiting = set(queue)
     while queue:
         node = queue.popleft()

@@ -54,14 +54,17 @@ def find_idle(graph: FlowGraph) -> Iterator[Idle]:
         return
     reached = from_roots(graph)
     for expect in graph.system.expects:
-        both = expect.form == "never_with"
-        needed = [*expect.events, *(expect.targets if both else ())]
-        ways = [(ref,) for ref in needed]
-        found = next(filter(None, (_idle(graph, reached, expect, one) for one in ways)), None)
+        ways = (_idle(graph, reached, expect, (ref,)) for ref in triggers_of(expect))
+        found = next(filter(None, ways), None)
         if found is None and expect.form == "leads_to":
             found = _idle(graph, reached, expect, expect.targets, kept=False)
         if found is not None:
             yield found
+
+
+def triggers_of(expect: Expect) -> tuple[Ref, ...]:
+    """What an expectation watches for: of a `never`, both sides."""
+    return (*expect.events, *(expect.targets if expect.form == "never_with" else ()))
 
 
 def _idle(

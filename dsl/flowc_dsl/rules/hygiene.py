@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import date
-from typing import Final, Literal
+from typing import Literal
 
 from flowc_dsl.codes import is_fixed
 from flowc_dsl.diagnostics.diagnostic import Diagnostic, Label, Level
@@ -176,13 +176,6 @@ def empty_laws(system: System) -> Iterator[Diagnostic]:
             yield MATCHES_NOTHING.diagnostic(IdleLimit(law, stricter))
 
 
-# What of a construct is still to come.
-NOT_YET: Final = {
-    "scenario": "checked, and run by no command yet",
-    "test": "checked, and run by no command yet",
-}
-
-
 class NotJudged(Record):
     construct: str
     names: tuple[str, ...]
@@ -191,7 +184,7 @@ class NotJudged(Record):
     def report(self) -> Report:
         plural = "s" if len(self.names) > 1 else ""
         return Report(
-            f"{len(self.names)} `{self.construct}`{plural} {NOT_YET[self.construct]}: "
+            f"{len(self.names)} `{self.construct}`{plural} checked, and run by no command yet: "
             f"{quoted(self.names)}",
             self.first,
             subjects=self.names,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from flowc_dsl.diagnostics.diagnostic import Level
 from flowc_dsl.graph import FlowGraph
-from flowc_dsl.model import Event, Service
+from flowc_dsl.model import Event
 from flowc_dsl.record import Record
 from flowc_dsl.rules.english import is_no_order, tells_past
 from flowc_dsl.rules.registry import Finding, Report, rule
@@ -92,11 +92,6 @@ def undocumented(graph: FlowGraph) -> Iterator[Finding]:
     if not owned and not any(service.owner for service in system.services.values()):
         return
     for service in system.services.values():
-        if not _owner(graph, service):
+        if not system.owner_of(service):
             help_ = 'write `owner "…"` behind its name, or behind its context\'s'
             yield Undocumented("service", service.name, service.span, "owner", help_)
-
-
-def _owner(graph: FlowGraph, service: Service) -> str | None:
-    context = graph.system.contexts.get(service.context or "")
-    return service.owner or (context.owner if context else None)

@@ -11,7 +11,7 @@ from flowc_dsl.graph import FlowGraph, HandlerNode, Use
 from flowc_dsl.model import Event, Field, Literal_, Ref, Service
 from flowc_dsl.record import Record
 from flowc_dsl.rules.registry import Finding, Report, rule
-from flowc_dsl.rules.taint import Place, Taint
+from flowc_dsl.rules.taint import Place, Taint, taint
 from flowc_dsl.rules.wording import duration
 from flowc_dsl.source import Span
 
@@ -64,7 +64,7 @@ class SeesPersonal(Record):
 def pii_spreads(graph: FlowGraph) -> Iterator[Finding]:
     """Exported events always; services once one of them says `sees pii`, each once."""
     system = graph.system
-    tainted = graph.taint
+    tainted = taint(graph)
     if not tainted.came_by:
         return
     by_name = {e.name: {f.name: f for f in e.fields} for e in system.events.values()}
@@ -111,7 +111,7 @@ class KeptLonger(Record):
 def kept_longer(graph: FlowGraph) -> Iterator[Finding]:
     """The policy is what an event that has the data says itself; one without `retain` sets none."""
     system = graph.system
-    tainted = graph.taint
+    tainted = taint(graph)
     bounds: dict[Place, Event | None] = {}
     done: set[str] = set()
     for place, step in tainted.came_by.items():  # each behind the one that it came by
@@ -153,7 +153,7 @@ class MayHold(Record):
 @rule("FLW704", "pii-renamed", Level.INFO, "`@pii` may go on under a name that does not say so")
 def pii_renamed(graph: FlowGraph) -> Iterator[Finding]:
     """Where a handler names what it `reads`, and no output field is known to be personal."""
-    tainted = graph.taint
+    tainted = taint(graph)
     for node, (_, handler) in graph.handlers.items() if tainted.came_by else ():
         given = [(ref.name, field) for ref in handler.triggers for field in _fields(graph, ref)]
         named = {ref.name for ref in handler.reads or ()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from flowc_dsl.graph import EventNode, FlowGraph, HandlerNode
+from flowc_dsl.graph import EventNode, FlowGraph, HandlerNode, once_a_graph
 from flowc_dsl.model import Field, System, TypeRef
 from flowc_dsl.record import Record
 
@@ -32,6 +32,7 @@ class Taint(Record):
         return place
 
 
+@once_a_graph
 def taint(graph: FlowGraph) -> Taint:
     """All places of personal data.
 

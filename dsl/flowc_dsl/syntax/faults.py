@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from flowc_dsl import limits
 from flowc_dsl.diagnostics.diagnostic import Diagnostic, Edit, Label, Level
 from flowc_dsl.record import Record
 from flowc_dsl.source import Span
 
+_SHOWN_CHARS_MAX: Final = 40
+
 
 class Fault(Protocol):
     """What is wrong, as data; `diagnostic` words it, late."""
 
     def diagnostic(self) -> Diagnostic: ...
+
+
+def short(text: str) -> str:
+    """As much of a text as a message takes."""
+    return text if len(text) <= _SHOWN_CHARS_MAX else f"{text[: _SHOWN_CHARS_MAX - 1]}…"
 
 
 def error(

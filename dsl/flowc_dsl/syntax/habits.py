@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from flowc_dsl.syntax.faults import short
 from flowc_dsl.syntax.probe import Probe
-from flowc_dsl.syntax.repair import Repair, shown
+from flowc_dsl.syntax.repair import Repair
 from flowc_dsl.syntax.tokens import Tokens
 
 _EVENT_CLAUSES: Final = ("key", "retain", "rate")
@@ -75,10 +76,10 @@ def _marks(tokens: Tokens, kinds: list[str], expected: set[str], at: int) -> Ite
         hint = "`|` stands between alternatives: `A | B`"
         yield Repair((("VBAR", "|"),), 1, 4, hint, "|", needed=1)
     if kinds[:2] == ["LSQB", "RSQB"] and at:
-        hint = f"a list is written `list<{shown(texts[at - 1])}>`"
+        hint = f"a list is written `list<{short(texts[at - 1])}>`"
         yield Repair((), 2, 4, hint, needed=0)
     if kinds[1:3] == ["QUESTION", "COLON"] and "LABEL" in expected and texts[at].isidentifier():
-        hint = f"an optional field is written `{shown(texts[at])}: type?`"
+        hint = f"an optional field is written `{short(texts[at])}: type?`"
         yield Repair((("LABEL", texts[at]), ("COLON", ":")), 3, 0, hint)
     if kinds[0] == "EQUAL" and "ANNOTATION" in expected:
         hint = "a field has no default: make it optional (`?`), or set it in an `upcast`"

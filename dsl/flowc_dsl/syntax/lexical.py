@@ -8,10 +8,9 @@ import re
 from flowc_dsl import limits
 from flowc_dsl.diagnostics.diagnostic import Edit
 from flowc_dsl.source import Source, Span
-from flowc_dsl.syntax.faults import BadToken, SyntaxFault, TooDeep
+from flowc_dsl.syntax.faults import BadToken, SyntaxFault, TooDeep, short
 from flowc_dsl.syntax.tokens import Tokens
 
-_SHOWN_CHARS = 40
 _HABIT_EDITS_MAX = 1_000
 _ESCAPE = re.compile(r"\\(?:[\"\\/bfnrt]|u[0-9a-fA-F]{4})|\\.?|[\x00-\x1f\x7f]")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -105,13 +104,13 @@ def _bad_string(source: Source, text: str, start: int) -> list[SyntaxFault]:
 def _bad_name(source: Source, text: str, start: int) -> BadToken:
     return BadToken(
         _span(source, start, text),
-        f"`{_short(text)}` is no name",
+        f"`{short(text)}` is no name",
         "a name is made of the letters a to z and A to Z, digits and `_`",
     )
 
 
 def _bad_word(source: Source, text: str, start: int) -> BadToken:
-    shown = _short(text)
+    shown = short(text)
     parts = re.split(r"[./-]", text)
     if "." in text:
         name = parts[-1]  # names are flat: nothing is in front of one
@@ -119,7 +118,7 @@ def _bad_word(source: Source, text: str, start: int) -> BadToken:
         name = "".join(part[:1].upper() + part[1:] for part in parts)
     else:
         name = "_".join(parts)
-    hint = f'a name is written `{_short(name)}`, and a string `"{shown}"`'
+    hint = f'a name is written `{short(name)}`, and a string `"{shown}"`'
     return BadToken(_span(source, start, text), f"`{shown}` is no name", hint)
 
 
@@ -136,18 +135,16 @@ def _bad_number(source: Source, text: str, start: int) -> BadToken:
         place = "rate is per" if "/" in text else "duration ends in"
         units = _UNITS[1:] if "/" in text else _UNITS
         names = ", ".join(f"`{'/' * ('/' in text)}{u}`" for u in units)
-        return BadToken(
-            span, f"`{_short(text)}` has no unit `{_short(unit)}`", f"a {place} {names}"
-        )
+        return BadToken(span, f"`{short(text)}` has no unit `{short(unit)}`", f"a {place} {names}")
     if re.fullmatch(r"-\d+(\.\d+)?(ms|[smhd]|%|/[smhd])", text):
-        return BadToken(span, f"`{_short(text)}` is below 0", "write a number from 0 on")
+        return BadToken(span, f"`{short(text)}` is below 0", "write a number from 0 on")
     if re.fullmatch(r"-?0\d+(\.\d+)?", text):
-        return BadToken(span, f"`{_short(text)}` begins with 0", "write it without leading zeros")
+        return BadToken(span, f"`{short(text)}` begins with 0", "write it without leading zeros")
     if re.fullmatch(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}", text):
-        return BadToken(span, f"`{_short(text)}` is no date", "write `2027-01-31`")
+        return BadToken(span, f"`{short(text)}` is no date", "write `2027-01-31`")
     return BadToken(
         span,
-        f"`{_short(text)}` is no number",
+        f"`{short(text)}` is no number",
         "numbers are JSON's, and a name begins with a letter",
     )
 
@@ -161,17 +158,17 @@ def _junk(source: Source, text: str, start: int) -> BadToken:
         hint = "a comment begins with `//`"
     elif text == "-":
         hint = "an arrow is written `->`"
-    shown = _short(text) if text.isprintable() else " ".join(f"U+{ord(c):04X}" for c in text[:4])
+    shown = short(text) if text.isprintable() else " ".join(f"U+{ord(c):04X}" for c in text[:4])
     plural = "s" if len(text) > 1 else ""
     return BadToken(span, f"unexpected character{plural} `{shown}`", hint)
 
 
 def _bad_arrow(source: Source, text: str, start: int) -> BadToken:
-    return BadToken(_span(source, start, text), f"`{_short(text)}` is no arrow", "write `->`")
+    return BadToken(_span(source, start, text), f"`{short(text)}` is no arrow", "write `->`")
 
 
 def _bad_quotes(source: Source, text: str, start: int) -> BadToken:
-    hint = f'write `"{_short(text[1:-1])}"`'
+    hint = f'write `"{short(text[1:-1])}"`'
     return BadToken(_span(source, start, text), 'strings stand in `"`', hint)
 
 
@@ -184,10 +181,6 @@ _BAD = {
     "BAD_WORD": _bad_word,
     "JUNK": _junk,
 }
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _SHOWN_CHARS else f"{text[: _SHOWN_CHARS - 1]}…"
 
 
 def _depth(tokens: Tokens) -> int:

@@ -13,7 +13,7 @@ from flowc_dsl import limits
 from flowc_dsl.diagnostics.diagnostic import Edit
 from flowc_dsl.source import Source, Span
 from flowc_dsl.syntax.expected import in_words
-from flowc_dsl.syntax.faults import SyntaxFault, Unclosed, Unexpected, Unmatched
+from flowc_dsl.syntax.faults import SyntaxFault, Unclosed, Unexpected, Unmatched, short
 from flowc_dsl.syntax.probe import SPOILT, Probe, Stack
 from flowc_dsl.syntax.repair import Repair
 from flowc_dsl.syntax.repairs import best_repair
@@ -84,13 +84,12 @@ class Recovery:
         if kind in _CLOSERS and self._opener(stack, kind) is None:
             return Unmatched(span, text)
         words = in_words(expected, self.probe.table)
-        shown = text if len(text) <= 40 else f"{text[:39]}…"
         hint = repair.hint if repair is not None else None
         last = at + max(repair.drop - 1, 0) if repair is not None else at
         edits = _edits(Span(span.path, span.start, self.tokens.ends[last]), repair)
         if edits and repair is not None:
             edits += tuple(Edit(self._span(at + offset), "") for offset in repair.others)
-        return Unexpected(span, shown, words, hint, edits)
+        return Unexpected(span, short(text), words, hint, edits)
 
     def _report_end(self, stack: Stack, at: int, expected: set[str], *, quiet: bool) -> None:
         span = self._span(at)

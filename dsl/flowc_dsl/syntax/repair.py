@@ -19,8 +19,3 @@ class Repair:
     text: str | None = None  # what an editor would write for it, where that is known
     needed: int = NEEDED  # tokens behind it that have to parse
     others: tuple[int, ...] = ()  # how far on tokens are that go with the one that is dropped
-
-
-def shown(text: str) -> str:
-    """As much of a token as a hint takes."""
-    return text if len(text) <= 40 else f"{text[:39]}…"

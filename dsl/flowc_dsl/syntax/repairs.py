@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from flowc_dsl.syntax.faults import short
 from flowc_dsl.syntax.habits import foreign, otherwise
 from flowc_dsl.syntax.probe import Probe
-from flowc_dsl.syntax.repair import NEEDED, Repair, shown
+from flowc_dsl.syntax.repair import NEEDED, Repair
 from flowc_dsl.syntax.tokens import Tokens
 
 LOOKAHEAD: Final = 8  # tokens that a repair is judged by
@@ -62,16 +63,16 @@ def _candidates(probe: Probe, tokens: Tokens, expected: set[str], at: int) -> It
         yield from otherwise(probe, expected, text)
         if "LABEL" in expected:
             drop = 2 if tokens.kinds[at + 1] == "EQUAL" else 1
-            hint = f"write `{shown(text)}:`"
+            hint = f"write `{short(text)}:`"
             if "RBRACE" in expected:
                 what = "value" if "STRING" in expected else "type"
-                hint = f"a field is written `{shown(text)}: {what}`"
+                hint = f"a field is written `{short(text)}: {what}`"
             yield Repair((("LABEL", text), ("COLON", ":")), drop, 1, hint)
     yield from _retyped(expected, kind, text)
     yield from foreign(tokens, expected, at)
     yield from _missing(probe, expected, keywords)
     if kind not in ("RBRACE", "LBRACE"):
-        yield Repair((), 1, 20, f"remove `{shown(text)}`", "")
+        yield Repair((), 1, 20, f"remove `{short(text)}`", "")
 
 
 def _respelt(probe: Probe, keywords: list[str], text: str) -> Iterator[Repair]:
@@ -89,7 +90,7 @@ def _retyped(expected: set[str], kind: str, text: str) -> Iterator[Repair]:
     if kind == "NUMBER":
         for terminal, form, hint in _UNITS:
             if terminal in expected:
-                yield Repair(((terminal, form.format(text)),), 1, 1, hint.format(shown(text)))
+                yield Repair(((terminal, form.format(text)),), 1, 1, hint.format(short(text)))
         if "NAME" in expected:
             yield Repair((("NAME", ""),), 1, 10, "a name begins with a letter")
     if kind == "STRING" and "NAME" in expected:
@@ -98,7 +99,7 @@ def _retyped(expected: set[str], kind: str, text: str) -> Iterator[Repair]:
         yield Repair((("NAME", name),), 1, 10, hint, name or None, 0 if name else NEEDED)
     if (kind == "NUMBER" or text.isidentifier()) and "STRING" in expected:
         quoted = f'"{text}"'
-        hint = f"strings stand in quotes: `{shown(quoted)}`"
+        hint = f"strings stand in quotes: `{short(quoted)}`"
         yield Repair((("STRING", quoted),), 1, 1, hint, quoted)
 
 

@@ -135,8 +135,8 @@ def show_parked(file: str, offset: int, *, as_json: bool) -> None:
     Examples:
       flowc parked show shop.flow 1042
     """
+    from flowc_dsl.sqltext import quote
     from flowc_engine.log.shown import to_json_value, to_text
-    from flowc_engine.log.tables import quote
 
     with asked_log(file) as (_, log):
         failures = log.query(
@@ -280,7 +280,7 @@ def _chosen(
 
 
 def _where(service: str | None, event: str | None) -> str:
-    from flowc_engine.log.tables import literal
+    from flowc_dsl.sqltext import literal
 
     wanted = [("service", service), ("event", event)]
     said = [f"{name} = {literal(value)}" for name, value in wanted if value is not None]

@@ -8,11 +8,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from flowc_dsl.sqltext import literal, quote
 from flowc_engine import limits
 from flowc_engine.lifting import widened
 from flowc_engine.log import protocol
 from flowc_engine.log.readers import QueryError, Readers
-from flowc_engine.log.tables import literal, quote
 from flowc_engine.schema import WireSchemas
 
 _BEHIND = (("_offset", pa.int64()), ("_source", pa.string()))

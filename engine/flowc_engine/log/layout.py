@@ -9,6 +9,7 @@ from itertools import chain
 
 import duckdb
 
+from flowc_dsl.sqltext import literal, quote
 from flowc_engine.generations import History
 from flowc_engine.log import tables as tb
 from flowc_engine.log.versions import view_sql
@@ -75,7 +76,7 @@ def _obsolete(
                 if drift is None:
                     continue
                 why = drift
-            found = con.execute(f"SELECT count(*) FROM {schema}.{tb.quote(table.name)}").fetchall()
+            found = con.execute(f"SELECT count(*) FROM {schema}.{quote(table.name)}").fetchall()
             if found != [(0,)]:
                 raise tb.LogSchemaError(f"the log holds another {event}: {why}")
             yield table
@@ -99,21 +100,21 @@ def _changes(
     of its name, and the other way round."""
     for event, tables in stored.items():
         if len(tables) > 1 and len(final.get(event, ())) < 2:
-            yield f"DROP VIEW {schema}.{tb.quote(event)}"
+            yield f"DROP VIEW {schema}.{quote(event)}"
     for table in obsolete:
-        yield f"DROP TABLE {schema}.{tb.quote(table.name)}"
-        event = tb.literal(table.event)
+        yield f"DROP TABLE {schema}.{quote(table.name)}"
+        event = literal(table.event)
         yield f"DELETE FROM {schema}._types WHERE event = {event} AND version = {table.version}"
     names = {(t.event, t.version): t for t in chain(*final.values())}
     for table in chain(*stored.values()):
         now = names.get((table.event, table.version))
         if now is not None and table not in obsolete and now.name != table.name:
-            yield f"ALTER TABLE {schema}.{tb.quote(table.name)} RENAME TO {tb.quote(now.name)}"
+            yield f"ALTER TABLE {schema}.{quote(table.name)} RENAME TO {quote(now.name)}"
     for table in new:
         made = names[table.event, table.version]
         yield made.create_sql(schema)
-        key = "NULL" if made.key is None else tb.literal(made.key)
-        values = f"{tb.literal(made.event)}, {made.version}, {key}, {tb.literal(made.columns_json)}"
+        key = "NULL" if made.key is None else literal(made.key)
+        values = f"{literal(made.event)}, {made.version}, {key}, {literal(made.columns_json)}"
         yield f"INSERT INTO {schema}._types VALUES ({values})"
 
 
@@ -130,5 +131,5 @@ def _view_changes(
     for event, sql in views.items():
         digest = sha256(sql.encode()).hexdigest()[:16]
         if made.get(event) != digest:
-            yield f"CREATE OR REPLACE VIEW {schema}.{tb.quote(event)} AS {sql}"
-            yield f"COMMENT ON VIEW {schema}.{tb.quote(event)} IS '{digest}'"
+            yield f"CREATE OR REPLACE VIEW {schema}.{quote(event)} AS {sql}"
+            yield f"COMMENT ON VIEW {schema}.{quote(event)} IS '{digest}'"

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import duckdb
 import pyarrow as pa
 
+from flowc_dsl.sqltext import literal, quote
 from flowc_engine import limits
 from flowc_engine.generations import History
 from flowc_engine.journal.segments import sync_folder
@@ -158,7 +159,7 @@ class LogStore:
     def _insert_sql(self, written: Written) -> str:
         table = self._tables[written]
         values = table.values_sql()
-        return f"INSERT INTO {SCHEMA}.{tb.quote(table.name)} SELECT {values} FROM {_SOURCE}"
+        return f"INSERT INTO {SCHEMA}.{quote(table.name)} SELECT {values} FROM {_SOURCE}"
 
     def _sift(self, pending: Pending) -> None:
         """Move the rows that their tables can't take to the rejected ones."""
@@ -240,7 +241,7 @@ def _connect(file: Path) -> duckdb.DuckDBPyConnection:
 def _attach(con: duckdb.DuckDBPyConnection, file: Path) -> None:
     options = f"RECOVERY_MODE no_wal_writes, ROW_GROUP_SIZE {limits.LOG_ROW_GROUP_ROWS}"
     try:
-        con.execute(f"ATTACH {tb.literal(str(file))} AS {DATABASE} ({options})")
+        con.execute(f"ATTACH {literal(str(file))} AS {DATABASE} ({options})")
     except duckdb.Error as error:
         if "Could not set lock" in str(error):
             raise LogHeldError(f"{file} is open in another program: {error}") from error

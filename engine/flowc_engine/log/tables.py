@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from flowc_dsl.plan import EventPlan, Plan, TypePlan
+from flowc_dsl.sqltext import literal, quote
 from flowc_engine.generations import History
 
 ENVELOPE_COLUMNS: Final = (
@@ -106,16 +107,6 @@ class EventTable:
     def columns_json(self) -> str:
         """For `_types`."""
         return json.dumps([list(column) for column in self.columns])
-
-
-def quote(name: str) -> str:
-    """`name` as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """`text` as an SQL string."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _value(name: str, kind: str) -> str:

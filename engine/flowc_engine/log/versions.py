@@ -14,6 +14,7 @@ from typing import Any
 
 from flowc_dsl.lifting import Lift, Origin, Stored, Unliftable
 from flowc_dsl.plan import Plan, TypePlan
+from flowc_dsl.sqltext import literal, quote
 from flowc_engine.generations import History, constant, lift_of
 from flowc_engine.log import tables as tb
 
@@ -37,12 +38,12 @@ def view_sql(schema: str, history: History, event: str, tables: Sequence[tb.Even
 
 
 def _name(table: tb.EventTable) -> str:
-    return tb.quote(table.name)
+    return quote(table.name)
 
 
 def _selected(plan: Plan, lift: Lift, table: tb.EventTable) -> str:
     kinds = dict(table.columns)
-    own = [f"{_value(plan, o, kinds)} AS {tb.quote(o.field.name)}" for o in lift.origins]
+    own = [f"{_value(plan, o, kinds)} AS {quote(o.field.name)}" for o in lift.origins]
     return ", ".join([*own, *(name for name, _ in tb.ENVELOPE_COLUMNS)])
 
 
@@ -51,7 +52,7 @@ def _value(plan: Plan, origin: Origin, kinds: dict[str, str]) -> str:
     if origin.source is None:
         value = sql_literal(plan, origin.field.type, constant(plan, origin))
         return f"CAST({value} AS {wanted})"
-    column = tb.quote(origin.source)
+    column = quote(origin.source)
     return column if kinds[origin.source] == wanted else f"CAST({column} AS {wanted})"
 
 
@@ -63,9 +64,9 @@ def sql_literal(plan: Plan, type_: TypePlan, value: Any) -> str:
         case "bool":
             return "true" if value else "false"
         case "bytes":
-            return f"from_hex({tb.literal(value.hex())})"
+            return f"from_hex({literal(value.hex())})"
         case "timestamp" | "date":
-            return tb.literal(value.isoformat())
+            return literal(value.isoformat())
         case "duration":
             return f"to_microseconds({value // _MICROSECOND})"
         case "list":
@@ -75,12 +76,12 @@ def sql_literal(plan: Plan, type_: TypePlan, value: Any) -> str:
             return f"MAP({keys}, {values})"
         case "struct":
             pairs = (
-                f"{tb.literal(f.name)}: {sql_literal(plan, f.type, value[f.name])}"
+                f"{literal(f.name)}: {sql_literal(plan, f.type, value[f.name])}"
                 for f in plan.structs[type_.name]
             )
             return "{" + ", ".join(pairs) + "}"
         case _:
-            return tb.literal(str(value))
+            return literal(str(value))
 
 
 def _list(plan: Plan, type_: TypePlan, values: list[Any]) -> str:
