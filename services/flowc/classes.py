@@ -168,7 +168,7 @@ class Classes:
         hints = typing.get_type_hints(cls)
         for name, kind in declared.items():
             if not self._same(hints[name], kind, seen):
-                found, text = _hint_text(hints[name]), type_text(kind)
+                found, text = _hint_text(hints[name]), kind.text
                 if kind.kind == "enum":
                     text += f" {{ {' '.join(self.plan.enums[kind.name])} }}"
                 return f"{cls.__name__}.{name} is {found}, declared {text}"
@@ -230,18 +230,6 @@ def keyword_only(fields: tuple[FieldPlan, ...]) -> bool:
     """Whether a field with a default stands before one without: then all are keyword only."""
     optional = [f.type.optional for f in fields]
     return optional != sorted(optional)
-
-
-def type_text(declared: TypePlan) -> str:
-    """A type as the declaration writes it."""
-    kind = declared.kind
-    if kind == "decimal":
-        text = f"decimal({declared.precision},{declared.scale})"
-    elif kind in {"list", "map"}:
-        text = f"{kind}<{', '.join(map(type_text, declared.args))}>"
-    else:
-        text = declared.name or kind
-    return f"{text}?" if declared.optional else text
 
 
 def _hint_text(hint: Any) -> str:

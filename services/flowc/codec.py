@@ -17,7 +17,7 @@ from flowc_engine import limits
 from flowc_engine.generations import History
 from flowc_engine.lifting import EventReader
 from flowc_engine.partition import partitioner
-from flowc_engine.schema import event_schema, wire_schema
+from flowc_engine.schema import event_schema
 
 if TYPE_CHECKING:
     from flowc.event import Event
@@ -31,8 +31,8 @@ class EventCodec:
     def __init__(self, classes: Classes, declared: EventPlan, history: History) -> None:
         self.name = declared.name
         self.declared = declared
-        self.schema = wire_schema(classes.plan, declared.name)
         self._reader = EventReader(history, declared.name)
+        self.schema = self._reader.schema
         self.own_schema = event_schema(classes.plan, declared.name)
         self.key = None if declared.key is None else attribute_name(declared.key)
         self.key_index = next(

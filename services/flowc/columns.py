@@ -18,7 +18,7 @@ from uuid import UUID
 import msgspec
 import pyarrow as pa
 
-from flowc.classes import Classes, type_text
+from flowc.classes import Classes
 from flowc_dsl.plan import FieldPlan, TypePlan
 from flowc_dsl.python_names import attribute_name
 from flowc_engine.schema import arrow_field, arrow_type
@@ -214,7 +214,7 @@ class FieldEncoders:
             try:
                 arrays.append(encode(values))
             except MisfitError as error:
-                text = f"{field.name} is {type_text(field.type)}, {error}"
+                text = f"{field.name} is {field.type.text}, {error}"
                 raise MisfitError(text) from error.__cause__
         return arrays
 

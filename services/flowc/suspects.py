@@ -3,8 +3,8 @@
 A handler can kill its process: a crash in native code, too much memory, `os._exit`. Nobody is left
 to say which event did it, and the next process would be delivered the same one. So a process that
 follows one which died handles events one by one and notes each beforehand, in a file that a killed
-process leaves behind. An event at which `DEATHS_MAX` processes of a row have died is parked by the
-next one, unhandled.
+process leaves behind. An event at which `DEATHS_NOTED_MAX` processes of a row have died is parked
+by the next one, unhandled.
 
 The file is mapped into memory: a note is a few bytes copied, and survives `kill -9` (not a crash of
 the machine, after which nothing is suspected).

@@ -25,13 +25,12 @@ from flowc.packing import Bodies, EmittedBatch
 from flowc.stash import SPARSE, Chunk, Kept
 from flowc_engine import limits
 from flowc_engine.bus import wire
+from flowc_engine.schema import ENVELOPE
 
 if TYPE_CHECKING:
     from flowc.codec import Codecs, EventCodec
     from flowc.rows import Rows
     from flowc_dsl.plan import DeadlinePlan, JoinPlan, ServicePlan, TimerPlan
-
-_ENVELOPE_COLUMNS = 4
 
 
 class Due(NamedTuple):
@@ -69,10 +68,9 @@ class Waits:
     """Of one replica. `since` says from which offset on what is declared holds, by event."""
 
     def __init__(self, service: ServicePlan, slot: int, codecs: Codecs) -> None:
-        self._codecs = codecs
-        self._deadlines = [Deadline(d, codecs) for d in service.deadlines]
+        self._deadlines = [Deadline(d) for d in service.deadlines]
         self._joins = [Join(j, codecs) for j in service.joins]
-        self._timers = [Timer(t, codecs) for t in service.timers]
+        self._timers = [Timer(t) for t in service.timers]
         self._ticks = slot == 0  # the partition of ticks is its own
         self.any = bool(self._deadlines or self._joins or self._timers)
 
@@ -146,9 +144,8 @@ class _Set:
 class Deadline:
     """One `after D of X unless Z`."""
 
-    def __init__(self, plan: DeadlinePlan, codecs: Codecs) -> None:
+    def __init__(self, plan: DeadlinePlan) -> None:
         self.plan, self.since = plan, 0
-        self._codec = codecs[plan.event]
         self._by_offset: dict[int, _Set] = {}
         self._by_key: dict[Any, set[int]] = {}
         self._due: list[tuple[int, int]] = []  # (µs, offset); some cancelled ones are left in
@@ -234,7 +231,7 @@ class Deadline:
         yield from map(self._emitted, _runs(found))
 
     def _emitted(self, rows: Rows) -> Due:
-        own = rows.batch.num_columns - _ENVELOPE_COLUMNS
+        own = rows.batch.num_columns - len(ENVELOPE)
         return Due(
             self.plan.event, [rows.batch.column(i) for i in range(own)], as_int64(rows.offsets),
             as_int64(rows.roots), rows.batch.column("_partition"),
@@ -287,9 +284,8 @@ class Join:
 class Timer:
     """One `every D`: the periods are numbered from 1970 on, and each ticks once at most."""
 
-    def __init__(self, plan: TimerPlan, codecs: Codecs) -> None:
+    def __init__(self, plan: TimerPlan) -> None:
         self.plan = plan
-        self._codec: EventCodec = codecs[plan.event]
         self._last = -1  # that has ticked, or was told to
 
     def settle(self, rows: Rows) -> Rows:

@@ -444,3 +444,12 @@ def test_long_lists_of_names_are_cut():
 def test_generated_systems_are_clean_but_for_their_rings():
     assert findings(generate(60, files=4, seed=3)) == []
     assert {d.code for d in findings(generate(20, seed=1, rings=2))} == {"FLW301"}
+
+
+def test_many_missing_versions_are_counted():
+    (found,) = findings(
+        f"{HEAD}external event Old v10000 key id {{ id: uuid }}\nservice A {{ on Old | In }}"
+    )
+    assert "how v1 and v2 and v3 and 9,996 more become the next" in found.message
+    assert found.help is not None
+    assert len(found.help) < 200

@@ -10,6 +10,7 @@ from flowc_dsl.graph import FlowGraph
 from flowc_dsl.model import Event, Ref
 from flowc_dsl.record import Record
 from flowc_dsl.rules.registry import Finding, Report, declare, rule
+from flowc_dsl.rules.wording import NAMES_MAX
 
 declare(
     "FLW401", "field-taken-away", Level.ERROR,
@@ -34,8 +35,10 @@ class BrokenChain(Record):
 
     def report(self) -> Report:
         event, first = self.event, self.missing[0]
-        named = " and ".join(f"v{number}" for number in self.missing)
-        block = " ".join(f"upcast v{number} {{ … }}" for number in self.missing)
+        shown = self.missing[: NAMES_MAX - (len(self.missing) > NAMES_MAX)]
+        more = len(self.missing) - len(shown)
+        named = " and ".join([*(f"v{n}" for n in shown), *([f"{more:,} more"] if more else [])])
+        block = " ".join(f"upcast v{n} {{ … }}" for n in shown) + " …" * bool(more)
         step = f"v{first} to v{first + 1}"
         return Report(
             f"event `{event.name}` is v{event.version}, and nothing says how {named} "

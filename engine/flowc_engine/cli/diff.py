@@ -24,7 +24,7 @@ from flowc_engine.cli.common import (
     load_understood,
     look_for,
 )
-from flowc_engine.cli.reporting import Checked, Format, write_report
+from flowc_engine.cli.reporting import Checked, Format, paint, write_report
 
 if TYPE_CHECKING:
     from flowc_dsl.diagnostics.diagnostic import Diagnostic
@@ -212,7 +212,7 @@ def _print(kept: Iterable[Change], every: tuple[Change, ...], look: Look, title:
         click.echo(f"{look.show(title)}: nothing changed")
         return
     for subject, group in groupby(kept, key=lambda change: change.subject):
-        click.echo(_paint(look.show(subject), "1", look), color=True)
+        click.echo(paint(look.show(subject), "1", look), color=True)
         for change in group:
             _print_change(change, look)
         click.echo()
@@ -232,16 +232,12 @@ def _print_change(change: Change, look: Look) -> None:
 
     mark, plain, colour = _MARKS[change.verdict.value]
     mark = mark if look.unicode else plain
-    verdict = _paint(f"{mark} {change.verdict.value}", colour, look)
+    verdict = paint(f"{mark} {change.verdict.value}", colour, look)
     click.echo(f"  {verdict}: {look.show(change.short)}", color=True)
     lines = [change.why, *(str(one) for one in change.affected if one.who != STORED)]
     lines += [f"help: {change.help}"] if change.help else []
     for line in filter(None, lines):
         click.echo(f"      {look.show(line)}")
-
-
-def _paint(text: str, colour: str, look: Look) -> str:
-    return f"\x1b[{colour}m{text}\x1b[0m" if look.color else text
 
 
 def _summary(changes: Iterable[Change]) -> dict[str, int]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flowc_dsl.rules.wording import counted
-from flowc_engine.cli.asking import asked_log, print_blocks
+from flowc_engine.cli.asking import asked_state, print_blocks
 from flowc_engine.cli.common import ExitCode, load_understood, look_for, shown_path
 
 if TYPE_CHECKING:
@@ -69,11 +69,14 @@ def command(file: Path, begin: int, *, as_json: bool) -> None:
 
 def _observed(file: Path, checked: CheckedProgram, begin: int) -> Observed:
     from flowc_engine.cli.watching import watched
+    from flowc_engine.state import StateDir
 
+    assert checked.program is not None
     assert checked.compilation is not None
-    assert checked.compilation.system is not None
-    with asked_log(str(file)) as (_, log):
-        return watched(log, checked.compilation.system, begin)
+    system = checked.compilation.system
+    assert system is not None
+    with asked_state(StateDir(checked.program.root, system.name), str(file)) as log:
+        return watched(log, system, begin)
 
 
 def _findings(checked: CheckedProgram, observed: Observed) -> list[Diagnostic]:

@@ -12,14 +12,16 @@ import click
 
 from flowc_dsl.rules.wording import counted
 from flowc_engine import limits
-from flowc_engine.cli.asking import asked_log, print_blocks, state_of
+from flowc_engine.cli.asking import asked_log, asked_state, print_blocks, state_of
 from flowc_engine.cli.common import ExitCode, fail, look_for, shown_path
 
 if TYPE_CHECKING:
     from flowc_engine.log.query import FileLog, LiveLog
+    from flowc_engine.state import StateDir
     from flowc_engine.unparking import LetGo
 
 _LISTED_DEFAULT: Final = 100
+_NO: Final = ExitCode.FINDINGS
 _EXAMPLES: Final = """
     \b
     Examples:
@@ -231,11 +233,12 @@ def _let_go(
         fail("name offsets, --service, --event or --all; `flowc parked list` lists what is parked")
     if every and (offsets or service or event):
         fail("--all takes all: name no offsets, --service or --event with it")
-    chosen = _chosen(file, offsets, service, event)
+    state = state_of(file)
+    chosen = _chosen(state, file, offsets, service, event)
     found: dict[str, LetGo] = {}
     was_up = True
     if chosen and not dry_run:
-        was_up, found = _through_a_broker(file, chosen, retry=retry)
+        was_up, found = _through_a_broker(state, chosen, retry=retry)
     if as_json:
         value = {
             "format_version": "1.0",
@@ -259,11 +262,15 @@ def _as_json(one: LetGo) -> dict[str, list[int]]:
 
 
 def _chosen(
-    file: str, offsets: tuple[int, ...], service: str | None, event: str | None
+    state: StateDir,
+    file: str,
+    offsets: tuple[int, ...],
+    service: str | None,
+    event: str | None,
 ) -> list[Parked]:
     """What is parked of what was asked for; offsets that are not are named, and nothing is done."""
     where = _where(service, event)
-    with asked_log(file) as (_, log):
+    with asked_state(state, file) as log:
         _known_service(log, service)
         sql = f"SELECT _offset, service, event FROM _parked_now{where} ORDER BY ALL"  # noqa: S608 - names are quoted
         rows = log.query(sql).table.to_pylist()
@@ -288,7 +295,7 @@ def _where(service: str | None, event: str | None) -> str:
 
 
 def _known_service(log: LiveLog | FileLog, service: str | None) -> None:
-    """Ends with 2 for a service that has never parked anything: it is misspelt, or all is well."""
+    """Ends with 1 for a service that has never parked anything: it is misspelt, or all is well."""
     if service is None:
         return
     from flowc_engine.config import did_you_mean
@@ -300,7 +307,7 @@ def _known_service(log: LiveLog | FileLog, service: str | None) -> None:
 
 
 def _through_a_broker(
-    file: str, chosen: list[Parked], *, retry: bool
+    state: StateDir, chosen: list[Parked], *, retry: bool
 ) -> tuple[bool, dict[str, LetGo]]:
     """Whether a run was up, and what became of each service's."""
     from flowc_engine.state import StateHeldError, broker_endpoint
@@ -309,7 +316,6 @@ def _through_a_broker(
     from flowc_engine.supervisor.lone_broker import BrokerFailedError, lone_broker
     from flowc_engine.unparking import UnparkError, let_go
 
-    state = state_of(file)
     by_service: dict[str, list[int]] = {}
     for one in chosen:
         by_service.setdefault(one.service, []).append(one.offset)
@@ -363,6 +369,3 @@ def _tell(chosen: list[Parked], found: dict[str, LetGo], *, retry: bool, dry_run
 def _first_line(error: str) -> str:
     lines = error.strip().splitlines()
     return lines[0] if lines else ""
-
-
-_NO: Final = ExitCode.FINDINGS

@@ -134,16 +134,17 @@ def _closing(checked: Checked, look: Look) -> str:
     held = f", {summary.baselined:,} in the baseline" if summary.baselined else ""
     if not summary.errors + summary.warnings:
         new = "new " if held else ""
-        return _paint(look.show(f"✓ {name}: {sizes}, no {new}findings{held}"), "32", look)
+        return paint(look.show(f"✓ {name}: {sizes}, no {new}findings{held}"), "32", look)
     faults = [(summary.errors, "error"), (summary.warnings, "warning")]
     counts = ", ".join(counted(count, noun) for count, noun in faults if count)
     skipped = "; the rules wait until the text is understood"
     read = [one for one in programs if one.exit_code <= ExitCode.FINDINGS]
     waits = skipped if any(not one.report.judged for one in read) else ""
-    return _paint(look.show(f"{name}: {sizes}: {counts}{held}{waits}"), "1", look)
+    return paint(look.show(f"{name}: {sizes}: {counts}{held}{waits}"), "1", look)
 
 
-def _paint(text: str, color: str, look: Look) -> str:
+def paint(text: str, color: str, look: Look) -> str:
+    """In a colour of ANSI, by its number, where colours are wanted."""
     return f"\x1b[{color}m{text}\x1b[0m" if look.color else text
 
 
