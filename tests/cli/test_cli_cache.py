@@ -201,13 +201,14 @@ def test_a_small_program_leaves_nothing(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["main.flow"]
 
 
-def test_standard_input_is_cached_too(here):
+def test_standard_input_is_cached_too(here, compiled):
     text = FILES["main.flow"]
-    runs = [
-        CliRunner().invoke(main, ["check", "-", *more], input=text)
-        for more in ([], [], ["--no-cache"])
-    ]
-    assert len({(run.exit_code, run.stdout) for run in runs}) == 1
+    plain, first, again = (
+        (CliRunner().invoke(main, ["check", "-", *more], input=text), compiled.copy())
+        for more in (["--no-cache"], [], [])
+    )
+    assert len({(run.exit_code, run.stdout) for run, _ in (plain, first, again)}) == 1
+    assert again[1] == first[1] != [], "nothing was parsed again"
 
 
 def test_it_keeps_to_its_bound(here):
@@ -219,7 +220,7 @@ def test_it_keeps_to_its_bound(here):
     assert len(entries(here)) == limits.CACHE_FILES_MAX
 
 
-def test_many_at_once(here):
+def test_many_at_once(here, compiled):
     """Each says the same, and what they leave is whole."""
     write(here, LARGE)
     plain = check("--output-format", "json", "--no-cache")
@@ -233,7 +234,9 @@ def test_many_at_once(here):
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     said = [one.communicate(timeout=60)[0] for one in running]
     assert said == [plain[1]] * 3
+    compiled.clear()
     assert check("--output-format", "json") == plain
+    assert compiled == [], "what they left was whole"
     assert len(entries(here)) == 2
 
 

@@ -153,5 +153,7 @@ def test_without_code_nothing_is_scanned(here):
 
 
 def test_the_code_is_not_run(here):
-    (here / "services/stock.py").write_text("raise SystemExit('run')\n")
-    assert flowc("check").exit_code == 1
+    (here / "services/stock.py").write_text("open('ran', 'w').close()\nraise SystemExit('run')\n")
+    done = flowc("check", "--output-format", "concise")
+    assert (done.exit_code, MESSAGE in done.stdout) == (1, True)
+    assert not (here / "ran").exists()

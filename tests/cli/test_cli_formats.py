@@ -76,6 +76,8 @@ def test_sarif_of_the_broken_example(monkeypatch):
     for rule in driver["rules"]:  # what GitHub's code scanning asks for, and names in its lists
         document = explain.documents()[rule["id"]]
         assert re.fullmatch(r"([A-Z][a-z0-9]+)+", rule["name"])
+        assert rule["shortDescription"] == {"text": document.summary}
+        assert document.summary
         assert rule["shortDescription"]["text"] in rule["fullDescription"]["text"]
         assert rule["help"] == {
             "text": f"flowc explain {rule['id']}",

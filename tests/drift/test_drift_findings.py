@@ -6,7 +6,6 @@ the run still fails where one changed.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
@@ -21,10 +20,10 @@ from flowc_dsl.drift.edges import Coverage, cover
 from flowc_dsl.drift.observed import Broken, EdgeSeen, Late, Misfit, Observed
 from flowc_dsl.graph import build_graph
 from flowc_dsl.rules.registry import declared_rules
+from golden.test_golden_corpus import compare
 from support.programs import TODAY
 
 CASES = Path(__file__).parent / "cases"
-REFRESH = bool(os.environ.get("FLOWC_REFRESH"))
 SHOP = """
 system Shop
 enum State { OPEN DONE }
@@ -170,13 +169,6 @@ SAID: dict[str, tuple[str, Observed]] = {
         saw(PLACED),
     ),
 }  # fmt: skip
-
-
-def compare(path: Path, actual: str) -> None:
-    expected = path.read_text(encoding="utf-8") if path.exists() else ""
-    if REFRESH and actual != expected:
-        path.write_text(actual, encoding="utf-8")
-    assert actual == expected
 
 
 @pytest.mark.parametrize("name", SAID)

@@ -133,7 +133,7 @@ def test_what_is_written_as_elsewhere_can_be_mended_in_rounds():
     assert text == "system S\nexternal event A key k retain 30d { k: uuid }\nservice X { on A }\n"
 
 
-def test_comments_that_never_end_and_a_file_of_ends_are_read_in_no_time():
+def test_comments_that_never_end_and_a_file_of_ends_are_read():
     for text in ("/*" * 100_000, ";" * 200_000, "#\n" * 100_000, "(" * 100_000):
         assert parse(Source("m", text)).faults
 

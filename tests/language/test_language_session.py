@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowc_dsl.check import Report, check_system
-from flowc_dsl.compile import compile_program
 from flowc_dsl.lower import items
 from flowc_dsl.session import Session
+from support.programs import check_text
 from support.realistic import realistic
 
 TODAY = date(2026, 11, 25)
@@ -24,13 +23,6 @@ PIECES = (
     "\nservice Extra { run mock  args { deep: [1, { a: null }] }  on Step1Done -> Step2Done* }\n",
     "\nevent Late v3 key k { k: uuid  a: list<Line>?  upcast v2 { a = [] } }\n",
 )  # fmt: skip
-
-
-def fresh(files: dict[str, str | bytes]) -> Report:
-    compilation = compile_program(dict(files), "main.flow")
-    return check_system(
-        compilation.system, TODAY, before=compilation.diagnostics, sources=compilation.sources
-    )
 
 
 def edited(files: dict[str, str | bytes], random: Random) -> tuple[str, str | bytes | None]:
@@ -73,7 +65,7 @@ def walk(seed: int, steps: int) -> None:
             files.pop(path, None)
         else:
             files[path] = text
-        assert session.report(TODAY) == fresh(files)
+        assert session.report(TODAY) == check_text(files, TODAY)
 
 
 @settings(max_examples=10)

@@ -111,6 +111,12 @@ def test_deadlines_and_joins_survive_what_is_killed(project: Tiny, victims: list
     cancelled = set(paid) - {n for (n,) in late}
     assert len(late) == len(set(late))
     assert {n for (n,) in late} | cancelled == set(range(COUNT))
+    behind = rows(
+        project,
+        'SELECT Late.n FROM Late JOIN "Watch.after_placed" AS due ON Late._cause = due._offset '
+        "JOIN Paid ON Paid.k = Late.k WHERE Paid._offset < due._offset",
+    )
+    assert behind == []
     both = rows(project, "SELECT n FROM Paired ORDER BY n")
     assert both == [(101 * n,) for n in paid]
     due = rows(project, 'SELECT count(*), count(DISTINCT _cause) FROM "Watch.after_placed"')
