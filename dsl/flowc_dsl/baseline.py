@@ -1,7 +1,7 @@
 """A baseline: findings that a system had when it was first checked, and that may only become fewer.
 
-An entry is one finding: no wildcards, no line numbers. `holding` says which finding it holds; of
-findings that say the same, each needs an entry.
+An entry is one finding: no wildcards, no line numbers. `baseline_matching` says which finding it
+holds; of findings that say the same, each needs an entry.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
+from flowc_dsl.baseline_matching import Entry, held
 from flowc_dsl.codes import is_fixed
 from flowc_dsl.diagnostics.diagnostic import Diagnostic, Label, Level
-from flowc_dsl.holding import Entry, held
 from flowc_dsl.record import Record
 from flowc_dsl.rules.hygiene import MATCHES_NOTHING
 from flowc_dsl.rules.registry import BASELINE_GREW, Report

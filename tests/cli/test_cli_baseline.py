@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from flowc_dsl.baseline import BaselineError, compare, parse_baseline, render_baseline
+from flowc_dsl.baseline_matching import Entry
 from flowc_dsl.diagnostics.diagnostic import Diagnostic, Label, Level
-from flowc_dsl.holding import Entry
 from flowc_dsl.source import Span
 from support.invoking import flowc
 

@@ -22,7 +22,7 @@ from flowc_dsl.baseline import (
     parse_baseline,
     render_baseline,
 )
-from flowc_dsl.holding import Entry
+from flowc_dsl.baseline_matching import Entry
 from flowc_dsl.rules.wording import counted
 from flowc_engine.cli.check import check_all, day_option
 from flowc_engine.cli.common import ColorChoice, ExitCode, color_option, fail, look_for, today

@@ -15,7 +15,7 @@ from flowc_engine.cli.checking import CheckedProgram
 from flowc_engine.cli.common import fail, shown_path
 
 if TYPE_CHECKING:
-    from flowc_dsl.holding import Entry
+    from flowc_dsl.baseline_matching import Entry
 
 BASELINE_FILE = "flow-baseline.json"  # as `baseline.FILE_NAME`, whose import a check can do without
 BASELINE_BYTES_MAX = 64 * 1024 * 1024
