@@ -1,7 +1,8 @@
 """One replica of a service as a function of what the broker says: sans-IO.
 
 `receive` takes messages, `work` handles a bounded piece of what was delivered, or one retry, and
-says in messages what came of it. The caller owns the connection and the clock.
+says in messages what came of it. The caller owns the connection and the clock; the handlers are
+called by `flowc.handling`.
 
 The cursor's chain: a step begins where the last one ended, whether or not that is confirmed.
 Steps that are not confirmed are kept, and sent again to a broker that was restarted.
@@ -10,23 +11,23 @@ Steps that are not confirmed are kept, and sent again to a broker that was resta
 from __future__ import annotations
 
 import logging
-import random
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
-from flowc.calls import Call, Failed, NoCall
+from flowc.calls import Call
 from flowc.clock import Clock
 from flowc.codec import Codecs
 from flowc.draft import Draft, Part
-from flowc.errors import ContractError, FencedError, HaltedError, KilledError, RefusedError
-from flowc.load import Handler, user_trace
-from flowc.outbox import STEP_BYTES_MAX, Outbox, too_large
+from flowc.errors import FencedError, HaltedError, RefusedError
+from flowc.handling import Handling
+from flowc.load import Handler
+from flowc.outbox import STEP_BYTES_MAX, too_large
 from flowc.packing import EmittedBatch
 from flowc.reports import Reports
-from flowc.retries import Held, Retries, backoff_s
+from flowc.retries import Held
 from flowc.rows import (
     Rows,
     in_order,
@@ -37,7 +38,7 @@ from flowc.rows import (
 )
 from flowc.suspects import Suspects
 from flowc.waits import Waits, bodies_of
-from flowc_dsl.plan import RetryPlan, ServicePlan
+from flowc_dsl.plan import ServicePlan
 from flowc_engine import limits
 from flowc_engine.bus import wire
 
@@ -47,8 +48,6 @@ QUIET_STEP_S = 0.005
 QUIET_ROWS_MAX = 64
 """A step in which few events were read and nothing was said waits this long for more: a lone event
 costs no message of its own."""
-LASTING = (ContractError, KilledError)
-"""What another attempt would not mend."""
 DUE_PATIENCE_US = 1_000_000
 """A deadline that is due is emitted behind what was delivered before, which may cancel it; but no
 later than this."""
@@ -94,16 +93,15 @@ class Worker:
         suspects: Suspects | None = None,
     ) -> None:
         self.service, self.slot = service, slot
-        self._codecs, self._handlers, self._send = codecs, handlers, send
-        self._calls = {event: calls.get(event) or NoCall() for event in service.subscribes}
+        self._codecs, self._send = codecs, send
         self._waits = Waits(service, slot, codecs)
         self._was_full = False
         self._log = logging.getLogger(f"flowc.{service.name}")
-        self._dice = random.Random(seed)  # noqa: S311 - jitter
         self._clock = clock or Clock()
         self._reports = Reports(self._log, handlers, self._clock)
-        self._suspects = suspects
-        self._retries = Retries()
+        self._handling = Handling(
+            service, codecs, handlers, calls, self._reports, self._log, seed, suspects
+        )
         self._queue: deque[_Delivery] = deque()
         self._unconfirmed: deque[tuple[wire.Step, list[memoryview], int]] = deque()
         self._unconfirmed_bytes = 0
@@ -204,7 +202,7 @@ class Worker:
         own = rows_between(whole, deliver.begin, deliver.end)
         own = rows_of_partitions(own, self._partitions)
         forgotten = self.service.stateless and deliver.mode == "replay"
-        if len(own) and not self._calls[own.event].whole and not forgotten:
+        if len(own) and not self._handling.whole(own.event) and not forgotten:
             own.decode()
         return own
 
@@ -231,11 +229,11 @@ class Worker:
     def _deferred(self, deliver: wire.Deliver, bodies: list[Rows]) -> None:
         resolved = {o for step, _, _ in self._unconfirmed for o in step.resolved}
         known = resolved.union(self._draft.resolved)
-        wanted = {o for o in deliver.offsets if o not in known and o not in self._retries}
+        wanted = {o for o in deliver.offsets if o not in known and o not in self._handling.retries}
         for rows in in_order(bodies):
             for i, offset in enumerate(rows.offsets):
                 if offset in wanted:
-                    self._retries.hold(rows.take([i]), attempts=0, due=0.0)
+                    self._handling.retries.hold(rows.take([i]), attempts=0, due=0.0)
 
     # ---- work
 
@@ -244,7 +242,7 @@ class Worker:
         if self._can_work():
             return 0.0
         due = [] if self._draft.empty else [self._draft_since + QUIET_STEP_S]
-        retry_due = self._retries.next_due()
+        retry_due = self._handling.retries.next_due()
         if retry_due is not None and not self._stuck():
             due.append(retry_due)
         wait_due_us = self._wait_due_us()
@@ -266,7 +264,7 @@ class Worker:
         return self._unconfirmed_bytes > UNCONFIRMED_BYTES_MAX
 
     def _can_work(self) -> bool:
-        full = len(self._retries) >= limits.DEFERRED_PER_SLOT_MAX or self._full()
+        full = len(self._handling.retries) >= limits.DEFERRED_PER_SLOT_MAX or self._full()
         return bool(self._queue) and not full and not self._stuck()
 
     def _full(self) -> bool:
@@ -302,9 +300,9 @@ class Worker:
         wait_due_us = self._wait_due_us()
         if wait_due_us is not None and wait_due_us <= self._clock.now_us():
             self._emit_due()
-        held = None if self._stuck() else self._retries.take_due(now)
+        held = None if self._stuck() else self._handling.retries.take_due(now)
         if held is not None:
-            self._retry(held, now)
+            self._retry(held)
             if not self._can_work():
                 self.flush()
         elif self._can_work():
@@ -315,6 +313,13 @@ class Worker:
     def flush(self) -> None:
         """Send what was handled as a step."""
         self._flush(send=True)
+
+    def _retry(self, held: Held) -> None:
+        try:
+            self._handling.retry(held, self._draft, self._now)
+        except HaltedError:
+            self.flush()
+            raise
 
     def _advance(self, now: float) -> None:
         delivery = self._queue[0]
@@ -348,7 +353,7 @@ class Worker:
         """Handle the first piece, or a part of it; the number of its rows comes back."""
         piece = pieces[0]
         begin, end = piece.at, len(piece.rows)
-        if not self._calls[piece.rows.event].whole:
+        if not self._handling.whole(piece.rows.event):
             end = min(begin + rows_max, end)
         self._see(piece.rows.part(begin, end), replaying=piece.replaying)
         if self._replaying_to is None:  # also behind what only rebuilt memory, below a floor
@@ -379,12 +384,12 @@ class Worker:
         called."""
         own, joined = self._waits.seen(rows)
         own = self._without_deferred(own)
-        if not len(own) or not self._handlers.get(own.event):
+        if not len(own) or not self._handling.has_handlers(own.event):
             self._draft.handled += 0 if replaying else len(own)
         elif not replaying:
-            self._run(own)
+            self._handling.run(own, self._draft, self._now)
         elif not self.service.stateless:
-            self._replay(own)
+            self._handling.replay(own)
         for indices, batch in joined if not replaying else ():
             self._join(rows, indices, batch)
         if self._waits.partners > limits.OPEN_EVENTS_PER_SLOT_MAX:
@@ -415,153 +420,6 @@ class Worker:
             for out in bodies_of(self._codecs[due.event], due, now_us):
                 part = Part(self._draft.begin, self._draft.begin, out, [], [], [], 0)
                 self._say(self._step(part), out.bodies, out.size)
-
-    # ---- handlers
-
-    def _run(self, rows: Rows) -> None:
-        if self._cautious and len(rows) > 1:
-            for index in range(len(rows)):
-                self._run(rows.part(index, index + 1))
-            return
-        self._draft.ran(rows)
-        call = self._calls[rows.event]
-        if call.whole:
-            self._run_whole(call, rows)
-            return
-        begin, size = 0, len(rows)
-        while begin < size:
-            end = self._next_waiting(rows, begin)
-            if end == begin:
-                self._hold(rows, begin, attempts=0, due=0.0)
-                begin += 1
-                continue
-            part = rows.part(begin, end)
-            failed = self._call(call, part, self._draft.outbox, attempt=1)
-            if failed is None:
-                self._draft.handled += end - begin
-                begin = end
-            else:
-                self._draft.handled += failed.row
-                self._failed(part, failed)
-                begin += failed.row + 1
-
-    @property
-    def _cautious(self) -> bool:
-        return self._suspects is not None and self._suspects.cautious
-
-    def _call(
-        self, call: Call, rows: Rows, outbox: Outbox, *, attempt: int, replaying: bool = False
-    ) -> Failed | None:
-        """Call the handlers; after a death, of one event at a time, which is noted beforehand."""
-        suspects = self._suspects
-        if suspects is None or not suspects.cautious:
-            return call.run(rows, outbox, attempt=attempt, replaying=replaying)
-        (offset,) = rows.offsets
-        if suspects.condemned(offset):
-            return Failed(0, KilledError(self._reports.names(rows.event)))
-        suspects.enter(offset)
-        failed = call.run(rows, outbox, attempt=attempt, replaying=replaying)
-        suspects.leave()
-        return failed
-
-    def _next_waiting(self, rows: Rows, begin: int) -> int:
-        """The first row from `begin` on whose key has to wait, or the end."""
-        if not self._retries.keys:
-            return len(rows)
-        waiting, keys = self._retries.keys, rows.keys
-        return next((i for i in range(begin, len(rows)) if keys[i] in waiting), len(rows))
-
-    def _run_whole(self, call: Call, rows: Rows) -> None:
-        """Call a handler of batches; one that fails is called for each half, down to the row that
-        is to blame."""
-        if self._retries.keys:
-            free = []
-            for i, key in enumerate(rows.keys):
-                if key in self._retries.keys:
-                    self._hold(rows, i, attempts=0, due=0.0)
-                else:
-                    free.append(i)
-            if not free:
-                return
-            rows = rows.take(free)
-        failed = self._call(call, rows, self._draft.outbox, attempt=1)
-        if failed is None:
-            self._draft.handled += len(rows)
-        elif len(rows) == 1:
-            self._failed(rows, failed)
-        else:
-            middle = len(rows) // 2
-            self._run_whole(call, rows.part(0, middle))
-            self._run_whole(call, rows.part(middle, len(rows)))
-
-    def _replay(self, rows: Rows) -> None:
-        """Rebuild memory: what is emitted is dropped, and what fails failed then too."""
-        call, nowhere = self._calls[rows.event], Outbox(self._codecs)
-        begin = 0
-        while begin < len(rows):
-            part = rows.part(begin, begin + 1 if self._cautious else len(rows))
-            failed = self._call(call, part, nowhere, attempt=1, replaying=True)
-            if failed is None and self._cautious:
-                begin += 1
-                continue
-            if failed is None:
-                return
-            if call.whole and len(part) > 1:  # as in `_run_whole`, down to the row to blame
-                middle = len(part) // 2
-                self._replay(part.part(0, middle))
-                self._replay(part.part(middle, len(part)))
-                return
-            at = part.offsets[failed.row]
-            self._log.warning(
-                "%s at offset %d failed in replay, skipped: %s", rows.event, at,
-                user_trace(failed.error),
-            )  # fmt: skip
-            begin += failed.row + 1
-
-    def _hold(self, rows: Rows, index: int, *, attempts: int, due: float) -> None:
-        self._retries.hold(rows.take([index]), attempts=attempts, due=due)
-        self._draft.deferred.append(rows.offsets[index])
-
-    def _failed(self, rows: Rows, failed: Failed) -> None:
-        offset, error = rows.offsets[failed.row], failed.error
-        self._reports.complain(rows.event, offset, 1, error)
-        if isinstance(error, LASTING):
-            self._draft.parked.append(self._reports.parked(rows, failed.row, user_trace(error), 1))
-            return
-        due = self._now + backoff_s(self._retry_plan(rows.event), 1, self._dice)
-        self._hold(rows, failed.row, attempts=1, due=due)
-
-    def _retry(self, held: Held, now: float) -> None:
-        row, event = held.row, held.row.event
-        plan = self._retry_plan(event)
-        self._draft.ran(row)
-        failed = self._call(self._calls[event], row, self._draft.outbox, attempt=held.attempts + 1)
-        if failed is None:
-            self._draft.handled += 1
-        else:
-            attempts = held.attempts + 1
-            self._reports.complain(event, held.offset, attempts, failed.error)
-            lasting = isinstance(failed.error, LASTING)
-            if not lasting and attempts <= plan.attempts:
-                self._retries.again(held, now + backoff_s(plan, attempts, self._dice))
-                return
-            if lasting or plan.then == "park":
-                parked = self._reports.parked(row, 0, user_trace(failed.error), attempts)
-                self._draft.parked.append(parked)
-            elif plan.then == "halt":
-                self.flush()
-                raise HaltedError(
-                    f"{self._reports.names(event)} gave up on {event} at offset {held.offset} "
-                    f"after {attempts} attempts, and is declared `then halt`: {failed.error!r}"
-                )
-            else:
-                self._log.error("%s at offset %d dropped, as declared", event, held.offset)
-        self._draft.resolved.append(held.offset)
-        self._retries.done(held, now)
-
-    def _retry_plan(self, event: str) -> RetryPlan:
-        handlers = self._handlers.get(event)
-        return handlers[0].retry if handlers else RetryPlan()
 
     # ---- steps
 

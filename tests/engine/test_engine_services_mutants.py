@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import pytest
 
+from flowc.handling import Handling
+from flowc.outbox import Outbox
 from flowc.retries import Retries
 from flowc.worker import Worker, _Piece
 from flowc_engine.journal import state
@@ -46,7 +48,7 @@ def types_one_after_the_other(patch: Patch) -> None:
 
 
 def keys_do_not_wait(patch: Patch) -> None:
-    patch.setattr(Worker, "_next_waiting", lambda self, rows, begin: len(rows))
+    patch.setattr(Handling, "_next_waiting", lambda self, rows, begin: len(rows))
 
 
 def no_floors(patch: Patch) -> None:
@@ -69,10 +71,9 @@ def defer_what_is_resolved(patch: Patch) -> None:
 
 def replay_whole_batches_only(patch: Patch) -> None:
     def replay(self, rows):
-        self._calls[rows.event].run(rows, type(self._draft.outbox)(self._codecs), attempt=1,
-                                    replaying=True)  # fmt: skip
+        self._calls[rows.event].run(rows, Outbox(self._codecs), attempt=1, replaying=True)
 
-    patch.setattr(Worker, "_replay", replay)
+    patch.setattr(Handling, "replay", replay)
 
 
 MUTANTS = [

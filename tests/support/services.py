@@ -465,7 +465,7 @@ def tight_limits(seed: int) -> Iterator[None]:
         patch.setattr(limits, "DEFERRED_PER_SLOT_MAX", dice.choice((2, 1_024)))
         patch.setattr("flowc.draft.STEP_BYTES_MAX", dice.choice((4_000, 8_000, 8 * limits.MIB)))
         patch.setattr("flowc.worker.UNCONFIRMED_BYTES_MAX", dice.choice((1, 3_000, limits.MIB)))
-        patch.setattr("flowc.worker.user_trace", repr)  # traces of the failures take most time
+        patch.setattr("flowc.handling.user_trace", repr)  # traces of the failures take most time
         yield
 
 
