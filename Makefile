@@ -14,7 +14,7 @@ ARGS ?=
 AIRLINE := examples/airline/airline.flow
 OUT := build/demo
 
-.PHONY: help demo demo-year test quick lint types test-slow fuzz bench bench-check grammar reference clean distclean
+.PHONY: help demo demo-year test quick lint types test-slow fuzz bench bench-peers bench-check grammar reference clean distclean
 
 help:  ## this list
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "  make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ reference: $(VENV)/for-test  ## docs/reference, after a change of the grammar, a
 
 bench: $(VENV)/for-test  ## all workloads; ARGS='W1 W3 --runs 5'
 	$(BIN)/python bench/run.py $(ARGS)
+
+bench-peers: $(VENV)/for-test  ## beside other buses that flush before they acknowledge; needs ../shared/peers
+	$(BIN)/python bench/peers.py $(ARGS)
 
 bench-check: $(VENV)/for-test  ## the compiler alone; ARGS=--large for 10,000 services
 	$(BIN)/python bench/bench_check.py $(ARGS)

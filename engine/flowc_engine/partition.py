@@ -24,6 +24,7 @@ Partition = Callable[[pa.Array], pa.Array]
 
 _TEXT_IS_VALUE: Final = ("string", "enum", "uuid")
 _AS_MICROSECONDS: Final = ("timestamp", "duration")
+_FEW_ROWS: Final = 8  # a lone event's way is short; numpy and Arrow's functions pay from about here
 _KEY_KINDS: Final = (
     *_TEXT_IS_VALUE, *_AS_MICROSECONDS, "int", "bool", "decimal", "date", "float", "bytes",
 )  # fmt: skip
@@ -60,10 +61,12 @@ def partitioner(plan: Plan, event: str) -> Partition | None:
     if index is None:
         return None
     kind = plan.event(event).fields[index].type.kind
-    partitions = np.uint64(plan.partitions)
+    count, partitions = plan.partitions, np.uint64(plan.partitions)
     digest = xxhash.xxh3_64_intdigest
 
     def partition(column: pa.Array) -> pa.Array:
+        if len(column) <= _FEW_ROWS:
+            return pa.array([digest(text) % count for text in _texts(kind, column)], pa.int32())
         hashes = np.fromiter(map(digest, _texts(kind, column)), np.uint64, len(column))
         return pa.array((hashes % partitions).astype(np.int32))
 
@@ -72,6 +75,8 @@ def partitioner(plan: Plan, event: str) -> Partition | None:
 
 def _texts(kind: str, column: pa.Array) -> Iterable[bytes]:
     if kind in _TEXT_IS_VALUE:
+        if len(column) <= _FEW_ROWS:
+            return [(text or "").encode() for text in column.to_pylist()]
         texts = column.cast(pa.binary())
         return (texts.fill_null(b"") if texts.null_count else texts).to_pylist()  # type: ignore[no-any-return]
     if kind in _AS_MICROSECONDS:

@@ -65,13 +65,12 @@ class EventCodec:
         partitions: pa.Array | None = None,
     ) -> memoryview:
         """Columns as an Arrow record batch message, with the envelope."""
-        nulls = pa.nulls(rows, pa.int64())
         batch = pa.RecordBatch.from_arrays(
             [
                 *columns,
                 pa.repeat(pa.scalar(time_us, _TIME), rows),
-                nulls if causes is None else causes,
-                nulls if roots is None else roots,
+                pa.nulls(rows, pa.int64()) if causes is None else causes,
+                pa.nulls(rows, pa.int64()) if roots is None else roots,
                 self.partitions(columns, rows) if partitions is None else partitions,
             ],
             schema=self.schema,
