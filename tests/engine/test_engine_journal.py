@@ -207,7 +207,7 @@ def test_a_full_disk_stops_before_anything_is_acknowledged(tmp_path, small_segme
     log.events(1, b"kept" * 100)
     log.sync()
 
-    def full(fd: int, start: int, end: int) -> None:
+    def full(disk: object, fd: int, start: int, end: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("flowc_engine.journal.segments.write_zeros", full)

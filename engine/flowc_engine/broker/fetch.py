@@ -12,8 +12,10 @@ from flowc_engine import limits
 from flowc_engine.bus import wire
 from flowc_engine.core import effects as fx
 from flowc_engine.journal import record as rec
+from flowc_engine.journal.disk import OS_DISK, Disk
 from flowc_engine.journal.reader import JournalReader, read_first_header
 from flowc_engine.journal.segments import list_segments
+from flowc_engine.journal.sizes import JournalSizes, standard_sizes
 from flowc_engine.journal.state import SlotKey
 
 
@@ -42,13 +44,14 @@ class Place(NamedTuple):
 
 
 class PlaceIndex:
-    """Where to begin to read for an offset: a place every `INDEX_EVERY_BYTES`, so its size is
-    bounded by the disk's."""
+    """Where to begin to read for an offset: a place every so many bytes, so its size is bounded by
+    the disk's."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, disk: Disk, every_bytes: int) -> None:
+        self._every_bytes = every_bytes
         self._places: list[Place] = []
-        for segment in list_segments(folder):
-            header = read_first_header(folder, segment)
+        for segment in list_segments(folder, disk):
+            header = read_first_header(folder, segment, disk)
             self._places.append(Place(header.first_offset, segment, 0))
         self._bytes = 0
 
@@ -56,7 +59,7 @@ class PlaceIndex:
         """A record of `size` bytes was written at a place."""
         self._bytes += size
         last = self._places[-1] if self._places else None
-        if last is None or last.segment != segment or self._bytes >= limits.INDEX_EVERY_BYTES:
+        if last is None or last.segment != segment or self._bytes >= self._every_bytes:
             self._places.append(Place(offset, segment, position))
             self._bytes = 0
 
@@ -72,10 +75,17 @@ class PlaceIndex:
 class Fetcher:
     """Answers the core's `Fetch`es."""
 
-    def __init__(self, folder: Path, events: dict[str, frozenset[str]]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        events: dict[str, frozenset[str]],
+        disk: Disk = OS_DISK,
+        sizes: JournalSizes | None = None,
+    ) -> None:
         """`events`: what each service subscribes to."""
-        self._reader = JournalReader(folder)
-        self._index = PlaceIndex(folder)
+        self._sizes = sizes or standard_sizes()
+        self._reader = JournalReader(folder, disk)
+        self._index = PlaceIndex(folder, disk, self._sizes.index_every)
         self._events = events
         self._hot: list[_Record] = []
         self._hot_bytes = 0
@@ -101,7 +111,7 @@ class Fetcher:
 
     def _trim(self) -> None:
         drop = 0
-        while self._hot_bytes > limits.HOT_BYTES_MAX and drop < len(self._hot) - 1:
+        while self._hot_bytes > self._sizes.hot and drop < len(self._hot) - 1:
             self._hot_bytes -= sum(map(len, self._hot[drop].bodies))
             drop += 1
         if drop:
@@ -154,7 +164,7 @@ class Fetcher:
     def _cold_records(self, place: Place, last: list[Place]) -> Iterator[_Record]:
         end = self._durable
         for read in self._reader.read(
-            place.segment, place.position, end.segment, end.position, limits.SCAN_BYTES_MAX
+            place.segment, place.position, end.segment, end.position, self._sizes.scan
         ):
             header, entry = read.header, read.entry
             last[0] = Place(header.first_offset + header.rows, read.segment, read.position)

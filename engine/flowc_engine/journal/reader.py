@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from flowc_engine import limits
 from flowc_engine.journal import record as rec
+from flowc_engine.journal.disk import OS_DISK, Disk
 from flowc_engine.journal.segments import segment_path
 
 
@@ -33,8 +33,8 @@ class Read(NamedTuple):
 class JournalReader:
     """Reads the segments of `folder`. Each record's checksums are verified."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, disk: Disk = OS_DISK) -> None:
+        self._folder, self._disk = folder, disk
         self._fds: dict[int, int] = {}
 
     def read(
@@ -47,9 +47,9 @@ class JournalReader:
         left = bytes_max
         while (segment, position) < (end_segment, end_position) and left > 0:
             fd = self._open(segment)
-            stop = end_position if segment == end_segment else os.fstat(fd).st_size
+            stop = end_position if segment == end_segment else self._disk.size(fd)
             chunk = memoryview(
-                os.pread(fd, min(stop - position, max(left, rec.HEADER_BYTES)), position)
+                self._disk.pread(fd, min(stop - position, max(left, rec.HEADER_BYTES)), position)
             )
             at = 0
             while at < len(chunk) and left > 0:
@@ -59,7 +59,7 @@ class JournalReader:
                 if at + header.record_bytes > len(chunk):
                     if at:
                         break  # read again from here
-                    chunk = memoryview(os.pread(fd, header.record_bytes, position))
+                    chunk = memoryview(self._disk.pread(fd, header.record_bytes, position))
                 payload = chunk[
                     at + rec.HEADER_BYTES : at + rec.HEADER_BYTES + header.payload_bytes
                 ]
@@ -88,22 +88,25 @@ class JournalReader:
         fd = self._fds.get(segment)
         if fd is None:
             while len(self._fds) >= limits.OPEN_SEGMENTS_MAX:
-                os.close(self._fds.pop(next(iter(self._fds))))
+                self._disk.close(self._fds.pop(next(iter(self._fds))))
             path = segment_path(self._folder, segment)
-            fd = self._fds[segment] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            fd = self._fds[segment] = self._disk.open(path)
         return fd
 
     def close(self) -> None:
         """Close the files."""
         while self._fds:
-            os.close(self._fds.popitem()[1])
+            self._disk.close(self._fds.popitem()[1])
 
 
-def read_first_header(folder: Path, segment: int) -> rec.Header:
+def read_first_header(folder: Path, segment: int, disk: Disk = OS_DISK) -> rec.Header:
     """The header of a segment's snapshot. Raises `JournalRotError`."""
     path = segment_path(folder, segment)
-    with path.open("rb") as file:
-        header = rec.decode_header(file.read(rec.HEADER_BYTES))
+    fd = disk.open(path)
+    try:
+        header = rec.decode_header(disk.pread(fd, rec.HEADER_BYTES, 0))
+    finally:
+        disk.close(fd)
     if header is None or header.kind != rec.KIND_SNAPSHOT:
         raise JournalRotError(path, 0, "the segment does not begin with a snapshot")
     return header

@@ -15,16 +15,21 @@ two it is:
 
 from __future__ import annotations
 
-import os
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 from flowc_engine.journal import record as rec
+from flowc_engine.journal.disk import OS_DISK, Disk
 from flowc_engine.journal.reader import JournalRotError
-from flowc_engine.journal.segments import list_segments, segment_path, sync_folder, write_zeros
+from flowc_engine.journal.segments import list_segments, segment_path, write_zeros
 from flowc_engine.journal.state import DurableState
+
+
+def _random_id() -> int:
+    return secrets.randbits(63)
 
 
 @dataclass(slots=True)
@@ -39,20 +44,30 @@ class Recovered:
     cut_bytes: int = 0
 
 
-def recover(folder: Path) -> Recovered:
+def recover(
+    folder: Path, disk: Disk = OS_DISK, new_id: Callable[[], int] = _random_id
+) -> Recovered:
     """Bring the journal in `folder` to its end. Raises `JournalRotError`, and `OSError`."""
-    segments = list_segments(folder)
+    segments = list_segments(folder, disk)
     _check_dense(folder, segments)
     while segments:
         path = segment_path(folder, segments[-1])
-        found = _recover_segment(path, segments[-1])
+        fd = disk.open(path, "write")
+        data = memoryview(disk.pread(fd, disk.size(fd), 0))
+        try:
+            found = _recover_segment(path, disk, fd, data)
+        except (JournalRotError, OSError):
+            disk.close(fd)
+            raise
         if found is not None:
+            found.segment = segments[-1]
             return found
-        _check_unused(folder, segments)
-        path.unlink()  # made when the process stopped: nothing in it was ever acknowledged
-        sync_folder(folder)
+        disk.close(fd)
+        _check_unused(path, data, alone=len(segments) == 1)
+        disk.unlink(path)  # made when the process stopped: nothing in it was ever acknowledged
+        disk.sync_folder(folder)
         segments.pop()
-    return Recovered(secrets.randbits(63), DurableState())
+    return Recovered(new_id(), DurableState())
 
 
 def _check_dense(folder: Path, segments: list[int]) -> None:
@@ -61,34 +76,27 @@ def _check_dense(folder: Path, segments: list[int]) -> None:
             raise JournalRotError(segment_path(folder, earlier + 1), 0, "the segment is missing")
 
 
-def _check_unused(folder: Path, segments: list[int]) -> None:
+def _check_unused(path: Path, data: memoryview, *, alone: bool) -> None:
     """A segment without a snapshot is fine only while no record was written to it."""
-    path = segment_path(folder, segments[-1])
-    data = path.read_bytes()
-    later = _later_header(memoryview(data), 0, None)
+    later = _later_header(data, 0, None)
     if later is not None and later[1].kind != rec.KIND_SNAPSHOT:
         raise JournalRotError(path, 0, "the snapshot is damaged, and records follow it")
-    if len(segments) == 1 and any(data):
+    if alone and any(data):
         raise JournalRotError(path, 0, "the only segment does not begin with a snapshot")
 
 
-def _recover_segment(path: Path, segment: int) -> Recovered | None:
+def _recover_segment(path: Path, disk: Disk, fd: int, data: memoryview) -> Recovered | None:
     """The end of this segment, or None if its snapshot is not sound."""
-    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    data = memoryview(os.pread(fd, os.fstat(fd).st_size, 0))
     first = rec.decode_header(data)
     if first is None or first.kind != rec.KIND_SNAPSHOT:
-        os.close(fd)
         return None
     state = DurableState(record=first.record)
     at = _replay(data, first.journal_id, state)
     if at == 0:
-        os.close(fd)
         return None
-    found = Recovered(first.journal_id, state, fd, segment, at)
+    found = Recovered(first.journal_id, state, fd, position=at)
     later = _later_header(data, at, first.journal_id)
     if later is not None and later[1].durable_through > state.record:
-        os.close(fd)
         raise JournalRotError(
             path,
             at,
@@ -98,7 +106,7 @@ def _recover_segment(path: Path, segment: int) -> Recovered | None:
     tail = bytes(data[at:]).rstrip(b"\0")
     if tail:
         found.cut_bytes = len(tail)
-        write_zeros(fd, at, len(data))
+        write_zeros(disk, fd, at, len(data))
     return found
 
 

@@ -6,12 +6,13 @@ A segment is written full of zeros and synced before it is used: overwriting blo
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
 from flowc_engine import limits
+from flowc_engine.journal.disk import OS_DISK, Disk
+from flowc_engine.journal.sizes import JournalSizes, standard_sizes
 
 SUFFIX: Final = ".seg"
 _PREPARED: Final = "next.tmp"
@@ -23,52 +24,49 @@ def segment_path(folder: Path, segment: int) -> Path:
     return folder / f"{segment:010d}{SUFFIX}"
 
 
-def list_segments(folder: Path) -> list[int]:
+def list_segments(folder: Path, disk: Disk = OS_DISK) -> list[int]:
     """The numbers of the segments there are, ascending."""
-    return sorted(int(p.name[: -len(SUFFIX)]) for p in folder.glob(f"*{SUFFIX}"))
+    return sorted(int(n[: -len(SUFFIX)]) for n in disk.names(folder) if n.endswith(SUFFIX))
 
 
-def sync_folder(folder: Path) -> None:
-    """Make names in `folder` durable."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def write_zeros(fd: int, start: int, end: int) -> None:
+def write_zeros(disk: Disk, fd: int, start: int, end: int) -> None:
     """Overwrite [start, end) with zeros and sync: chunk by chunk, as a sync of all of it at once
     would hold up the journal's own for as long as it takes."""
     while start < end:
-        start += os.pwrite(fd, _CHUNK[: min(len(_CHUNK), end - start)], start)
-        os.fdatasync(fd)
+        start += disk.pwritev(fd, [_CHUNK[: min(len(_CHUNK), end - start)]], start)
+        disk.fdatasync(fd)
 
 
 class SegmentPreparer:
-    """Keeps one zeroed segment ready. Sizes double from `SEGMENT_BYTES_MIN` to `SEGMENT_BYTES`."""
+    """Keeps one zeroed segment ready. `pool` runs what is done in the background."""
 
-    def __init__(self, folder: Path, first_bytes: int) -> None:
-        self._folder = folder
-        self._bytes = first_bytes
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="segment-preparer")
+    def __init__(
+        self,
+        folder: Path,
+        disk: Disk = OS_DISK,
+        sizes: JournalSizes | None = None,
+        pool: Executor | None = None,
+    ) -> None:
+        sizes = sizes or standard_sizes()
+        self._folder, self._disk = folder, disk
+        self._bytes, self._bytes_max = sizes.first_segment, sizes.segment
+        self._pool = pool or ThreadPoolExecutor(1, thread_name_prefix="segment-preparer")
         self._next: Future[int] | None = None
 
     def start(self) -> None:
         """Begin to prepare the next segment in the background."""
         if self._next is None:
             self._next = self._pool.submit(self._prepare, self._bytes)
-            self._bytes = min(self._bytes * 2, limits.SEGMENT_BYTES)
+            self._bytes = min(self._bytes * 2, self._bytes_max)
 
     def _prepare(self, size: int) -> int:
         path = self._folder / _PREPARED
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        fd = self._disk.open(path, "create")
         try:
-            write_zeros(fd, 0, size)
-            os.fsync(fd)
+            write_zeros(self._disk, fd, 0, size)
         except OSError:
-            os.close(fd)
-            path.unlink(missing_ok=True)  # give the space back: others need it to drain
+            self._disk.close(fd)
+            self._disk.unlink(path)  # give the space back: others need it to drain
             raise
         return fd
 
@@ -83,13 +81,13 @@ class SegmentPreparer:
             fd = self._next.result()
         finally:
             self._next = None
-        (self._folder / _PREPARED).rename(segment_path(self._folder, segment))
-        sync_folder(self._folder)
+        self._disk.rename(self._folder / _PREPARED, segment_path(self._folder, segment))
+        self._disk.sync_folder(self._folder)
         return fd
 
     def close(self) -> None:
         """Wait for the thread and drop what it prepared."""
         self._pool.shutdown(wait=True)
         if self._next is not None and self._next.exception() is None:
-            os.close(self._next.result())
-        (self._folder / _PREPARED).unlink(missing_ok=True)
+            self._disk.close(self._next.result())
+        self._disk.unlink(self._folder / _PREPARED)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 
-from flowc_engine import limits
 from flowc_engine.bus import wire
 from flowc_engine.journal import record as rec
+from flowc_engine.journal.disk import OS_DISK, Disk
 from flowc_engine.journal.segments import SegmentPreparer, write_zeros
+from flowc_engine.journal.sizes import JournalSizes
 from flowc_engine.journal.state import DurableState
 
 Body = bytes | memoryview
 _IOV_MAX = 1024  # pieces the kernel takes in one `pwritev`
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
 
 
 class JournalWriter:
@@ -25,11 +30,23 @@ class JournalWriter:
     recovery may say.
     """
 
-    def __init__(self, folder: Path, journal_id: int, state: DurableState) -> None:
-        """`state` is what the journal says up to its end; it becomes the writer's own."""
+    def __init__(
+        self,
+        folder: Path,
+        journal_id: int,
+        state: DurableState,
+        *,
+        disk: Disk = OS_DISK,
+        sizes: JournalSizes | None = None,
+        pool: Executor | None = None,
+        now_us: Callable[[], int] = _now_us,
+    ) -> None:
+        """`state` is what the journal says up to its end; it becomes the writer's own. `pool`
+        prepares segments, by itself a thread."""
         self._journal_id = journal_id
         self._state = state
-        self._preparer = SegmentPreparer(folder, limits.SEGMENT_BYTES_MIN)
+        self._disk, self._now_us = disk, now_us
+        self._preparer = SegmentPreparer(folder, disk, sizes, pool)
         self._fd = -1
         self._size = 0
         self._pieces: list[Body] = []
@@ -49,7 +66,7 @@ class JournalWriter:
         """Go on behind what recovery found sound."""
         self._fd, self.segment = fd, segment
         self.position = self._synced_position = position
-        self._size = os.fstat(fd).st_size
+        self._size = self._disk.size(fd)
 
     @property
     def pending_bytes(self) -> int:
@@ -108,11 +125,11 @@ class JournalWriter:
         for start in range(0, len(self._pieces), _IOV_MAX):
             chunk = self._pieces[start : start + _IOV_MAX]
             size = sum(map(len, chunk))
-            written = os.pwritev(self._fd, chunk, at)
+            written = self._disk.pwritev(self._fd, chunk, at)
             if written != size:
-                os.pwrite(self._fd, b"".join(chunk)[written:], at + written)
+                self._disk.pwritev(self._fd, [b"".join(chunk)[written:]], at + written)
             at += size
-        os.fdatasync(self._fd)
+        self._disk.fdatasync(self._fd)
         assert at == self.position
         self._pieces.clear()
         self._pending_bytes = 0
@@ -124,16 +141,16 @@ class JournalWriter:
     def _open_next(self, first_bytes: int = 0) -> None:
         """Go on in a new segment, with room for a record of `first_bytes` behind its snapshot."""
         if self._fd >= 0:
-            os.close(self._fd)
+            self._disk.close(self._fd)
         self._earlier_bytes += self.position
         self.segment += 1
         self._fd = self._preparer.take(self.segment)
-        self._size = os.fstat(self._fd).st_size
+        self._size = self._disk.size(self._fd)
         self.position = self._synced_position = 0
-        snapshot = rec.encode_payload(self._state.snapshot(time.time_ns() // 1000), [])
+        snapshot = rec.encode_payload(self._state.snapshot(self._now_us()), [])
         needed = rec.HEADER_BYTES + sum(map(len, snapshot)) + first_bytes
         if needed > self._size:
-            write_zeros(self._fd, self._size, needed)
+            write_zeros(self._disk, self._fd, self._size, needed)
             self._size = needed
         self._add(rec.KIND_SNAPSHOT, snapshot, rows=0)
         self.sync()
@@ -155,5 +172,5 @@ class JournalWriter:
         self.sync()
         self._preparer.close()
         if self._fd >= 0:
-            os.close(self._fd)
+            self._disk.close(self._fd)
             self._fd = -1

@@ -23,7 +23,7 @@ import pyarrow as pa
 from flowc_dsl.sqltext import literal, quote
 from flowc_engine import limits
 from flowc_engine.generations import History
-from flowc_engine.journal.segments import sync_folder
+from flowc_engine.journal.disk import OS_DISK
 from flowc_engine.log import tables as tb
 from flowc_engine.log.layout import lay_out
 from flowc_engine.log.pending import Pending, Written
@@ -208,7 +208,7 @@ def quarantine(file: Path) -> Path:
     wal = file.with_name(f"{file.name}.wal")
     if wal.exists():  # another program wrote to it: ours never makes one
         wal.rename(aside.with_name(f"{aside.name}.wal"))
-    sync_folder(file.parent)
+    OS_DISK.sync_folder(file.parent)
     return aside
 
 
@@ -274,7 +274,7 @@ def _create(file: Path, system: str, journal_id: int) -> None:
     finally:
         con.close()
     new.rename(file)
-    sync_folder(file.parent)
+    OS_DISK.sync_folder(file.parent)
 
 
 def _check_meta(con: duckdb.DuckDBPyConnection, file: Path, journal_id: int) -> None:
