@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from flowc_engine import limits
+from flowc_engine.broker.fetch import Fetcher
 from flowc_engine.bus.wire import Batch
+from flowc_engine.core import effects as fx
 from flowc_engine.journal import record as rec
 from flowc_engine.journal.reader import JournalReader, JournalRotError
 from flowc_engine.journal.recovery import recover
@@ -193,13 +195,66 @@ def test_rot_in_an_older_segment_is_found_when_it_is_read(tmp_path, small_segmen
     log.writer.close()
 
 
-def test_a_segment_that_was_being_made_is_dropped(tmp_path, small_segments):
+def test_a_segment_has_its_name_once_its_snapshot_is_durable(tmp_path, small_segments):
     log, _ = journal_of_three(tmp_path)
-    segment_path(tmp_path, 1).write_bytes(bytes(4096))
+    (tmp_path / "next.tmp").write_bytes(b"was being prepared")
     again = Log(tmp_path)
     assert again.state == log.state
-    assert list_segments(tmp_path) == [0]
     again.writer.close()
+    segment_path(tmp_path, 1).write_bytes(bytes(4096))
+    with pytest.raises(JournalRotError, match=r"1.seg at byte 0: .* sound snapshot"):
+        recover(tmp_path)
+
+
+def test_a_snapshot_larger_than_half_a_segment_is_kept(tmp_path, small_segments):
+    """The next file is prepared under the name that this one had."""
+    log = Log(tmp_path)
+    for n in range(200):
+        log._append(rec.SourceOpened(7, [], [], f"a source with a long name {n:100}", n), 0, [])
+    log.sync()
+    assert len(list_segments(tmp_path)) > 2
+    log.writer.close()
+    again = Log(tmp_path)
+    assert again.state == log.state
+    again.writer.close()
+
+
+def test_a_file_that_was_cut_is_rot_wherever_it_was(tmp_path, small_segments):
+    """Spec 5.6: at the end of a record too, where what is left looks whole."""
+    _, ends = journal_of_three(tmp_path)
+    path = segment_path(tmp_path, 0)
+    whole = path.read_bytes()
+    for cut in (0, 1, 64, *ends, len(whole) - 1):
+        path.write_bytes(whole[:cut])
+        with pytest.raises(JournalRotError, match=r"0000000000.seg at byte"):
+            recover(tmp_path)
+        assert path.read_bytes() == whole[:cut]
+
+
+@pytest.mark.parametrize("zeros", [False, True])
+def test_records_missing_at_the_end_of_an_older_segment_are_missed(
+    tmp_path, small_segments, monkeypatch, zeros
+):
+    log = Log(tmp_path)
+    ends: dict[int, list[int]] = {}
+    for _ in range(30):
+        log.events(1, b"z" * 1000)
+        log.sync()
+        ends.setdefault(log.writer.segment, []).append(log.writer.position)
+    path = segment_path(tmp_path, 1)
+    whole, cut = path.read_bytes(), ends[1][-2]
+    path.write_bytes(whole[:cut] + bytes(len(whole) - cut) * zeros)
+    with pytest.raises(JournalRotError, match="others are missing"):
+        log.read()
+    monkeypatch.setattr(limits, "SCAN_BYTES_MAX", 1)  # where each record is read by itself, too
+    fetcher = Fetcher(tmp_path, {"Pay": frozenset("A")})
+    fetcher.start(log.writer.durable_at)
+    at = 0
+    with pytest.raises(JournalRotError, match="others are missing"):
+        while at < 30:
+            at = fetcher.fetch(fx.Fetch(("Pay", 0), 1, at, 30, 1)).end
+    assert 0 < at < 30
+    log.writer.close()
 
 
 def test_a_full_disk_stops_before_anything_is_acknowledged(tmp_path, small_segments, monkeypatch):

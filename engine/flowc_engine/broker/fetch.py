@@ -13,8 +13,8 @@ from flowc_engine.bus import wire
 from flowc_engine.core import effects as fx
 from flowc_engine.journal import record as rec
 from flowc_engine.journal.disk import OS_DISK, Disk
-from flowc_engine.journal.reader import JournalReader, read_first_header
-from flowc_engine.journal.segments import list_segments
+from flowc_engine.journal.reader import JournalReader, JournalRotError, read_first_header
+from flowc_engine.journal.segments import list_segments, segment_path
 from flowc_engine.journal.sizes import JournalSizes, standard_sizes
 from flowc_engine.journal.state import SlotKey
 
@@ -84,6 +84,7 @@ class Fetcher:
     ) -> None:
         """`events`: what each service subscribes to."""
         self._sizes = sizes or standard_sizes()
+        self._folder = folder
         self._reader = JournalReader(folder, disk)
         self._index = PlaceIndex(folder, disk, self._sizes.index_every)
         self._events = events
@@ -167,6 +168,12 @@ class Fetcher:
             place.segment, place.position, end.segment, end.position, self._sizes.scan
         ):
             header, entry = read.header, read.entry
+            if header.first_offset != last[0].offset:
+                raise JournalRotError(
+                    segment_path(self._folder, read.segment), read.position - header.record_bytes,
+                    f"event {header.first_offset}, and {last[0].offset} is to follow: others are "
+                    "missing",
+                )  # fmt: skip
             last[0] = Place(header.first_offset + header.rows, read.segment, read.position)
             if header.rows:
                 bodies: list[fx.Body] = list(read.bodies)

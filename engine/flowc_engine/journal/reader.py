@@ -42,12 +42,16 @@ class JournalReader:
     ) -> Iterator[Read]:
         """The records from a place to the end, at most about `bytes_max` of them (at least one).
 
-        Raises `JournalRotError` at a record that is not what was written. Snapshots are left out.
+        Raises `JournalRotError` at a record that is not what was written, and where one is missing.
+        Snapshots are left out.
         """
         left = bytes_max
+        following: int | None = None
         while (segment, position) < (end_segment, end_position) and left > 0:
             fd = self._open(segment)
             stop = end_position if segment == end_segment else self._disk.size(fd)
+            if position > stop:
+                raise self._rot(segment, stop, "the file ends here, and records were behind it")
             chunk = memoryview(
                 self._disk.pread(fd, min(stop - position, max(left, rec.HEADER_BYTES)), position)
             )
@@ -65,21 +69,29 @@ class JournalReader:
                 ]
                 if not rec.payload_is_sound(header, payload):
                     raise self._rot(segment, position + at, "a record's checksum does not match")
+                if following not in (None, header.record):
+                    raise self._rot(
+                        segment, position + at,
+                        f"record {header.record}, and {following} is to follow: others are missing",
+                    )  # fmt: skip
+                following = header.record + (header.kind != rec.KIND_SNAPSHOT)
                 at += header.record_bytes
-                left -= header.record_bytes
-                if header.kind != rec.KIND_SNAPSHOT:
+                if header.kind != rec.KIND_SNAPSHOT:  # which alone may be larger than `bytes_max`
+                    left -= header.record_bytes
                     entry, bodies = rec.decode_payload(payload)
                     yield Read(header, entry, bodies, segment, position + at)
             if at == 0:
-                if segment == end_segment:
-                    raise self._rot(segment, position, "no record where one was acknowledged")
-                if any(chunk):
-                    raise self._rot(
-                        segment, position, "neither a record nor the end of the segment"
-                    )
+                self._check_end(segment, position, chunk, last=segment == end_segment)
                 segment, position = segment + 1, 0
             else:
                 position += at
+
+    def _check_end(self, segment: int, position: int, rest: memoryview, *, last: bool) -> None:
+        """No record begins here: only zeros may follow, and a segment."""
+        if last:
+            raise self._rot(segment, position, "no record where one was acknowledged")
+        if bytes(rest).strip(b"\0"):
+            raise self._rot(segment, position, "neither a record nor the end of the segment")
 
     def _rot(self, segment: int, position: int, what: str) -> JournalRotError:
         return JournalRotError(segment_path(self._folder, segment), position, what)

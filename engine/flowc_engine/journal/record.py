@@ -138,13 +138,15 @@ class Slots(Entry, frozen=True):
 class Snapshot(Entry, frozen=True):
     """All that the records before it say: recovery starts at the last one.
 
-    It has the number of the record that follows it: snapshots are not counted.
+    It has the number of the record that follows it: snapshots are not counted. `segment_bytes` is
+    the size that the segment's file was made with, 0 in those of older versions.
     """
 
     offset: int
     record: int
     slots: list[SlotState]
     sources: list[SourceState]
+    segment_bytes: int = 0
 
 
 class Mark(Entry, frozen=True):

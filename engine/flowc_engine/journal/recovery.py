@@ -1,16 +1,13 @@
 """Finding the end of a journal after whatever happened to it.
 
-The last segment that begins with a sound snapshot gives the state; the records behind it are
-applied to it. The first record that is not sound ends the journal, and the question is which of
-two it is:
+The last segment gives the state: its snapshot, with the records behind it applied. The first
+record that is not sound ends the journal, and the question is which of two it is:
 
 - a torn tail: what was being written when the machine or the process stopped. It was never
-  acknowledged,
-  and is overwritten with zeros.
-- rot: it was acknowledged. Proof is any later sound header whose `durable_through` covers it
-  (every commit
-  writes down what was durable before it, and a mark follows the last one). Nothing is touched;
-  `JournalRotError`.
+  acknowledged, and is overwritten with zeros.
+- rot: it was acknowledged. Proof is any later sound header whose `durable_through` covers it (every
+  commit writes down what was durable before it, and a mark follows the last one), or a file that is
+  shorter than it was made. Nothing is touched; `JournalRotError`.
 """
 
 from __future__ import annotations
@@ -50,24 +47,20 @@ def recover(
     """Bring the journal in `folder` to its end. Raises `JournalRotError`, and `OSError`."""
     segments = list_segments(folder, disk)
     _check_dense(folder, segments)
-    while segments:
-        path = segment_path(folder, segments[-1])
-        fd = disk.open(path, "write")
+    if not segments:
+        return Recovered(new_id(), DurableState())
+    path = segment_path(folder, segments[-1])
+    fd = disk.open(path, "write")
+    try:
         data = memoryview(disk.pread(fd, disk.size(fd), 0))
-        try:
-            found = _recover_segment(path, disk, fd, data)
-        except (JournalRotError, OSError):
-            disk.close(fd)
-            raise
-        if found is not None:
-            found.segment = segments[-1]
-            return found
+        found = _find_end(path, data)
+        if found.cut_bytes:
+            write_zeros(disk, fd, found.position, len(data))
+    except (JournalRotError, OSError):
         disk.close(fd)
-        _check_unused(path, data, alone=len(segments) == 1)
-        disk.unlink(path)  # made when the process stopped: nothing in it was ever acknowledged
-        disk.sync_folder(folder)
-        segments.pop()
-    return Recovered(new_id(), DurableState())
+        raise
+    found.fd, found.segment = fd, segments[-1]
+    return found
 
 
 def _check_dense(folder: Path, segments: list[int]) -> None:
@@ -76,25 +69,16 @@ def _check_dense(folder: Path, segments: list[int]) -> None:
             raise JournalRotError(segment_path(folder, earlier + 1), 0, "the segment is missing")
 
 
-def _check_unused(path: Path, data: memoryview, *, alone: bool) -> None:
-    """A segment without a snapshot is fine only while no record was written to it."""
-    later = _later_header(data, 0, None)
-    if later is not None and later[1].kind != rec.KIND_SNAPSHOT:
-        raise JournalRotError(path, 0, "the snapshot is damaged, and records follow it")
-    if alone and any(data):
-        raise JournalRotError(path, 0, "the only segment does not begin with a snapshot")
-
-
-def _recover_segment(path: Path, disk: Disk, fd: int, data: memoryview) -> Recovered | None:
-    """The end of this segment, or None if its snapshot is not sound."""
-    first = rec.decode_header(data)
-    if first is None or first.kind != rec.KIND_SNAPSHOT:
-        return None
+def _find_end(path: Path, data: memoryview) -> Recovered:
+    """What the segment says, and where it ends."""
+    first, made_bytes = _read_snapshot(path, data)
     state = DurableState(record=first.record)
     at = _replay(data, first.journal_id, state)
-    if at == 0:
-        return None
-    found = Recovered(first.journal_id, state, fd, position=at)
+    if len(data) < made_bytes:
+        raise JournalRotError(
+            path, min(at, len(data)),
+            f"the file was made with {made_bytes:,} bytes, and has {len(data):,}",
+        )  # fmt: skip
     later = _later_header(data, at, first.journal_id)
     if later is not None and later[1].durable_through > state.record:
         raise JournalRotError(
@@ -104,10 +88,22 @@ def _recover_segment(path: Path, disk: Disk, fd: int, data: memoryview) -> Recov
             f"record {later[1].record} at byte {later[0]} says so",
         )
     tail = bytes(data[at:]).rstrip(b"\0")
-    if tail:
-        found.cut_bytes = len(tail)
-        write_zeros(disk, fd, at, len(data))
-    return found
+    return Recovered(first.journal_id, state, position=at, cut_bytes=len(tail))
+
+
+def _read_snapshot(path: Path, data: memoryview) -> tuple[rec.Header, int]:
+    """The header of the snapshot that begins a segment, and the size that its file was made with.
+
+    A segment has its name only once its snapshot is durable.
+    """
+    header = rec.decode_header(data)
+    if header is not None and header.kind == rec.KIND_SNAPSHOT:
+        payload = data[rec.HEADER_BYTES : rec.HEADER_BYTES + header.payload_bytes]
+        if rec.payload_is_sound(header, payload):
+            entry, _ = rec.decode_payload(payload)
+            assert isinstance(entry, rec.Snapshot)
+            return header, entry.segment_bytes
+    raise JournalRotError(path, 0, "the segment does not begin with a sound snapshot")
 
 
 def _replay(data: memoryview, journal_id: int, state: DurableState) -> int:
@@ -125,9 +121,7 @@ def _replay(data: memoryview, journal_id: int, state: DurableState) -> int:
         at += header.record_bytes
 
 
-def _later_header(
-    data: memoryview, start: int, journal_id: int | None
-) -> tuple[int, rec.Header] | None:
+def _later_header(data: memoryview, start: int, journal_id: int) -> tuple[int, rec.Header] | None:
     """The last sound header at or behind `start`: the one that knows most."""
     magic = rec.MAGIC.to_bytes(4, "little")
     raw = bytes(data[start:])
@@ -135,7 +129,7 @@ def _later_header(
     while at >= 0:
         if (start + at) % rec.ALIGN == 0:
             header = rec.decode_header(data[start + at :])
-            if header is not None and journal_id in (None, header.journal_id):
+            if header is not None and header.journal_id == journal_id:
                 return start + at, header
         at = raw.rfind(magic, 0, at)
     return None

@@ -70,20 +70,22 @@ class SegmentPreparer:
             raise
         return fd
 
-    def take(self, segment: int) -> int:
-        """The descriptor of the prepared file, now named as `segment`.
+    def take(self) -> int:
+        """The descriptor of the prepared file, which has no segment's name yet.
 
         Raises `OSError` (disk full).
         """
         self.start()
         assert self._next is not None
         try:
-            fd = self._next.result()
+            return self._next.result()
         finally:
             self._next = None
+
+    def name(self, segment: int) -> None:
+        """Make what was taken `segment`, durably. What it begins with must be synced."""
         self._disk.rename(self._folder / _PREPARED, segment_path(self._folder, segment))
         self._disk.sync_folder(self._folder)
-        return fd
 
     def close(self) -> None:
         """Wait for the thread and drop what it prepared."""

@@ -56,8 +56,8 @@ class DurableState:
         self.offset += rows
         self.record += 1
 
-    def snapshot(self, time_us: int) -> rec.Snapshot:
-        """All of it, as an entry."""
+    def snapshot(self, time_us: int, segment_bytes: int = 0) -> rec.Snapshot:
+        """All of it, as an entry: the first of a segment of this size."""
         return rec.Snapshot(
             time_us=time_us,
             batches=[],
@@ -66,6 +66,7 @@ class DurableState:
             record=self.record,
             slots=[copy_slot(s) for s in self.slots.values()],
             sources=[msgspec.structs.replace(s) for s in self.sources.values()],
+            segment_bytes=segment_bytes,
         )
 
 

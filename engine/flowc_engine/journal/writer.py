@@ -121,6 +121,11 @@ class JournalWriter:
         """
         if not self._pieces:
             return
+        self._write()
+        if self.position * 2 > self._size:
+            self._preparer.start()
+
+    def _write(self) -> None:
         at = self._synced_position
         for start in range(0, len(self._pieces), _IOV_MAX):
             chunk = self._pieces[start : start + _IOV_MAX]
@@ -135,8 +140,6 @@ class JournalWriter:
         self._pending_bytes = 0
         self._synced_position = at
         self._durable_record, self._durable_offset = self._state.record, self._state.offset
-        if self.position * 2 > self._size:
-            self._preparer.start()
 
     def _open_next(self, first_bytes: int = 0) -> None:
         """Go on in a new segment, with room for a record of `first_bytes` behind its snapshot."""
@@ -144,16 +147,21 @@ class JournalWriter:
             self._disk.close(self._fd)
         self._earlier_bytes += self.position
         self.segment += 1
-        self._fd = self._preparer.take(self.segment)
-        self._size = self._disk.size(self._fd)
+        self._fd = self._preparer.take()
+        prepared = self._size = self._disk.size(self._fd)
         self.position = self._synced_position = 0
-        snapshot = rec.encode_payload(self._state.snapshot(self._now_us()), [])
+        snapshot = self._snapshot()
         needed = rec.HEADER_BYTES + sum(map(len, snapshot)) + first_bytes
-        if needed > self._size:
-            write_zeros(self._disk, self._fd, self._size, needed)
-            self._size = needed
+        if needed > prepared:
+            self._size = needed + rec.ALIGN  # its own number may take more bytes in the snapshot
+            write_zeros(self._disk, self._fd, prepared, self._size)
+            snapshot = self._snapshot()
         self._add(rec.KIND_SNAPSHOT, snapshot, rows=0)
-        self.sync()
+        self._write()
+        self._preparer.name(self.segment)  # so whatever is named begins with its snapshot
+
+    def _snapshot(self) -> list[Body]:
+        return rec.encode_payload(self._state.snapshot(self._now_us(), self._size), [])
 
     @property
     def durable_at(self) -> wire.Durable:
