@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any, Literal
 
-PLAN_FORMAT = 2
-FORMATS_READ = (1, 2)
-"""A plan of format 1 says nothing of upcasts."""
+PLAN_FORMAT = 3
+FORMATS_READ = (1, 2, 3)
+"""A plan of format 1 says nothing of upcasts, one of format 2 nothing of what a replay does."""
 SCALARS = (
     "string", "bool", "int", "float", "decimal", "uuid", "timestamp", "date", "duration", "bytes",
 )  # fmt: skip
@@ -111,7 +111,8 @@ class HandlerPlan:
     function).
 
     `outputs`: of every inner tuple exactly one is emitted (`one`), unless its `many` says
-    otherwise.
+    otherwise. `replay`: what is declared; "" where nothing is. A handler of `delivery` "latest"
+    sees nothing of what was there before its process.
     """
 
     triggers: tuple[str, ...]
@@ -120,6 +121,12 @@ class HandlerPlan:
     retry: RetryPlan = RetryPlan()
     within_ms: int | None = None
     delivery: Literal["all", "latest"] = "all"
+    replay: Literal["", "skip", "safe"] = ""
+
+    @property
+    def replayed(self) -> bool:
+        """Whether it is called again for events of the past, to rebuild memory."""
+        return self.replay != "skip" and self.delivery != "latest"
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,6 +122,7 @@ def _handler(handler: Handler) -> HandlerPlan:
         retry=retry,
         within_ms=handler.within_ms,
         delivery=handler.delivery,
+        replay=handler.replay or "",
     )
 
 
@@ -183,9 +184,6 @@ def _of_handler(system: System, service: str, handler: Handler) -> Iterator[Unsu
         yield Unsupported("within", service, at, "it is not watched yet")
     if handler.delivery == "latest":
         yield Unsupported("delivery latest", service, at, "every event is delivered")
-    if handler.replay == "skip":
-        text = "when memory is rebuilt the handler is called with `replaying` set"
-        yield Unsupported("replay skip", service, at, text)
     if handler.ordered_by is not None and handler.kind == "on":
         keys = {_key(system, trigger.name) for trigger in handler.triggers}
         if keys != {handler.ordered_by.name}:

@@ -10,6 +10,7 @@
                     descriptor of the same process is closed)
     logs/           one text file a process
     sockets         a text file: the folder of the run's ipc sockets
+    replays/        forks of the log, see `flowc_engine.replaying.fork`
 """
 
 from __future__ import annotations
@@ -57,6 +58,10 @@ class StateDir:
     @property
     def logs(self) -> Path:
         return self.path / "logs"
+
+    @property
+    def replays(self) -> Path:
+        return self.path / "replays"
 
     @property
     def plan_file(self) -> Path:

@@ -114,7 +114,7 @@ def _end(state: StateDir, stack: ExitStack) -> wire.Durable:
     try:
         stack.enter_context(state.lock())
     except StateHeldError as held:
-        end = _asked_end(state)
+        end = asked_end(state)
         if end is None:
             raise StoredUnavailableError(f"{held}, and its broker does not answer") from None
         return end
@@ -125,7 +125,7 @@ def _end(state: StateDir, stack: ExitStack) -> wire.Durable:
     return journal_end(state.journal)
 
 
-def _asked_end(state: StateDir) -> wire.Durable | None:
+def asked_end(state: StateDir) -> wire.Durable | None:
     """What the broker of the run that is up has made durable."""
     sockets = state.sockets()
     if sockets is None:

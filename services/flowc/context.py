@@ -28,8 +28,8 @@ class Context(msgspec.Struct, frozen=True, gc=False):
     attempt: int
     """From 1; higher when the handler has failed on this event before."""
     replaying: bool
-    """Whether this call rebuilds memory: what it emits is discarded, effects outside must be
-    left out."""
+    """Whether this event is of the past: memory is rebuilt, and what is emitted discarded; or it is
+    `flowc replay` that asks. Effects outside must be left out."""
     service: str
     replica: int
 

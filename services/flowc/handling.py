@@ -8,8 +8,9 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+from flowc.attempts import LASTING, try_all
 from flowc.calls import Call, Failed, NoCall
-from flowc.errors import ContractError, HaltedError, KilledError
+from flowc.errors import HaltedError, KilledError
 from flowc.load import Handler, user_trace
 from flowc.outbox import Outbox
 from flowc.retries import Held, Retries, backoff_s
@@ -24,12 +25,9 @@ if TYPE_CHECKING:
     from flowc.rows import Rows
     from flowc.suspects import Suspects
 
-LASTING = (ContractError, KilledError)
-"""What another attempt would not mend."""
-
 
 class Handling:
-    """`handlers` and `calls` by event."""
+    """`handlers` and `calls` by event; `past` are the calls that rebuild memory."""
 
     def __init__(
         self,
@@ -41,16 +39,18 @@ class Handling:
         log: logging.Logger,
         seed: int,
         suspects: Suspects | None,
+        past: dict[str, Call] | None = None,
     ) -> None:
         self.retries = Retries()
         self._codecs, self._handlers, self._reports, self._log = codecs, handlers, reports, log
         self._calls = {event: calls.get(event) or NoCall() for event in service.subscribes}
+        self._past = self._calls if past is None else past
         self._dice = random.Random(seed)  # noqa: S311 - jitter
         self._suspects = suspects
 
-    def whole(self, event: str) -> bool:
+    def whole(self, event: str, *, past: bool = False) -> bool:
         """Whether the handlers of this event type take rows as one batch."""
-        return self._calls[event].whole
+        return (self._past if past else self._calls)[event].whole
 
     def has_handlers(self, event: str) -> bool:
         """Whether anybody handles this event type; it may only be waited for."""
@@ -134,28 +134,22 @@ class Handling:
             self._run_whole(call, rows.part(middle, len(rows)), draft, now)
 
     def replay(self, rows: Rows) -> None:
-        """Rebuild memory: what is emitted is dropped, and what fails failed then too."""
-        call, nowhere = self._calls[rows.event], Outbox(self._codecs)
-        begin = 0
-        while begin < len(rows):
-            part = rows.part(begin, begin + 1 if self._cautious else len(rows))
-            failed = self._call(call, part, nowhere, attempt=1, replaying=True)
-            if failed is None and self._cautious:
-                begin += 1
-                continue
-            if failed is None:
-                return
-            if call.whole and len(part) > 1:  # as in `_run_whole`, down to the row to blame
-                middle = len(part) // 2
-                self.replay(part.part(0, middle))
-                self.replay(part.part(middle, len(part)))
-                return
-            at = part.offsets[failed.row]
-            self._log.warning(
-                "%s at offset %d failed in replay, skipped: %s", rows.event, at,
-                user_trace(failed.error),
-            )  # fmt: skip
-            begin += failed.row + 1
+        """Rebuild memory: what is emitted is dropped. An event that failed, and was handled when it
+        was tried again, is here too; one that fails on all of its attempts did so then."""
+        call, nowhere = self._past[rows.event], Outbox(self._codecs)
+
+        def attempt(part: Rows, number: int) -> Failed | None:
+            return self._call(call, part, nowhere, attempt=number, replaying=True)
+
+        retries = self._retry_plan(rows.event).attempts
+        while len(rows):
+            part = rows.part(0, 1 if self._cautious else len(rows))
+            for gave_up in try_all(attempt, part, retries, whole=call.whole):
+                self._log.warning(
+                    "%s at offset %d failed in replay, skipped: %s", rows.event,
+                    gave_up.row.offsets[0], user_trace(gave_up.error),
+                )  # fmt: skip
+            rows = rows.part(len(part), len(rows))
 
     def _hold(self, rows: Rows, index: int, draft: Draft, *, attempts: int, due: float) -> None:
         self.retries.hold(rows.take([index]), attempts=attempts, due=due)

@@ -12,7 +12,6 @@ codes: `flowc.exits`.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import math
 import os
 import sys
@@ -24,14 +23,11 @@ from typing import Self
 
 import zmq
 
-from flowc.calls import Who, make_call
 from flowc.classes import Classes
-from flowc.codec import Codecs
 from flowc.errors import CodeError
 from flowc.exits import Exit
-from flowc.load import Handler, load_handlers
-from flowc.mock import mock_handlers
 from flowc.process import Stop, parse, run
+from flowc.serving import Serving
 from flowc.suspects import Suspects
 from flowc.worker import MemoryLostError, Worker
 from flowc_dsl.plan import ServicePlan
@@ -39,7 +35,6 @@ from flowc_engine import limits
 from flowc_engine.bus import wire
 from flowc_engine.bus.client import Client
 from flowc_engine.generations import History, read_history
-from flowc_engine.partition import KeyTypeError
 from flowc_engine.state import SCHEMAS_FILE
 
 CONFIRM_MS_MAX = 5_000
@@ -90,20 +85,7 @@ class Host:
         suspects: Suspects | None = None,
         history: History | None = None,
     ) -> None:
-        handlers = mock_handlers(classes, service) if service.run == "mock" else None
-        if handlers is None:
-            handlers = load_handlers(service)
-            classes.adopt_imported()
-        by_event = {name: [h for h in handlers if h.trigger == name] for name in service.subscribes}
-        self._codecs = Codecs(classes, history)
-        self._loop = asyncio.new_event_loop() if _has_async(handlers) else None
-        who = Who(service.name, slot)
-        try:
-            calls = {n: make_call(h, self._codecs, who, self._loop) for n, h in by_event.items()}
-            for name in (*service.subscribes, *service.emits):
-                self._codecs[name]  # a key that can't be one is met now
-        except KeyTypeError as error:
-            raise CodeError(str(error)) from error
+        self._serving = serving = Serving(classes, service, slot, history)
         self._client = Client(
             endpoint,
             wire.Hello(
@@ -111,8 +93,9 @@ class Host:
             ),
         )
         self._worker = Worker(
-            service, slot, self._codecs, by_event, calls, self._send, seed=os.getpid(),
-            suspects=suspects,
+            service, slot, serving.codecs, serving.handlers, serving.calls(), self._send,
+            seed=os.getpid(), suspects=suspects,
+            past=serving.calls(lambda declared: declared.replayed),
         )  # fmt: skip
 
     def _send(self, message: wire.Message, bodies: Sequence[memoryview]) -> None:
@@ -150,12 +133,7 @@ class Host:
 
     def __exit__(self, *_: object) -> None:
         self._client.close()
-        if self._loop is not None:
-            self._loop.close()
-
-
-def _has_async(handlers: list[Handler]) -> bool:
-    return any(h.function.shape != "plain" for h in handlers)
+        self._serving.close()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a service process and a source process have in common: how they begin and how they end."""
+"""What the processes that run users' code have in common: how they begin and how they end."""
 
 from __future__ import annotations
 
@@ -29,10 +29,13 @@ from flowc_engine.process import die_with_parent
 _FINAL_REFUSALS = frozenset({"version", "plan", "service"})
 
 
-def parse(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespace:
-    """Parse, with the options that both have. Ends the process with 2 on bad ones."""
+def parse(
+    parser: argparse.ArgumentParser, argv: list[str], *, broker: bool = True
+) -> argparse.Namespace:
+    """Parse, with the options that all have. Ends the process with 2 on bad ones."""
     parser.add_argument("--plan", type=Path, required=True, help="the plan, as JSON")
-    parser.add_argument("--broker", required=True, help="the broker's endpoint")
+    if broker:
+        parser.add_argument("--broker", required=True, help="the broker's endpoint")
     parser.add_argument("--root", type=Path, required=True, help="the project's root")
     return parser.parse_args(argv)
 

@@ -18,7 +18,7 @@ from flowc.context import Context
 from flowc_engine.bus.wire import Delivered
 
 if TYPE_CHECKING:
-    from flowc.codec import EventCodec
+    from flowc.codec import Codecs, EventCodec
 
 
 class Rows:
@@ -126,6 +126,12 @@ class Rows:
             return self
         batch = self.batch.take(pa.array(indices, pa.int64()))
         return Rows(self.codec, batch, [self.offsets[i] for i in indices], self.source)
+
+
+def stored_rows(codecs: Codecs, batch: Delivered, body: bytes | memoryview) -> Rows:
+    """The events of a body as it is stored, read as they are declared now."""
+    codec = codecs[batch.event]
+    return Rows(codec, codec.read_stored(body, batch.first), offsets_of(batch), batch.source)
 
 
 def offsets_of(batch: Delivered) -> Sequence[int]:

@@ -31,10 +31,10 @@ from flowc.retries import Held
 from flowc.rows import (
     Rows,
     in_order,
-    offsets_of,
     rows_between,
     rows_of_partitions,
     split_at_floors,
+    stored_rows,
 )
 from flowc.suspects import Suspects
 from flowc.waits import Waits, bodies_of
@@ -77,7 +77,8 @@ class _Delivery:
 
 
 class Worker:
-    """`handlers` and `calls` by event."""
+    """`handlers` and `calls` by event; `past` are the calls that rebuild memory, if not the
+    same."""
 
     def __init__(
         self,
@@ -91,6 +92,7 @@ class Worker:
         seed: int = 0,
         clock: Clock | None = None,
         suspects: Suspects | None = None,
+        past: dict[str, Call] | None = None,
     ) -> None:
         self.service, self.slot = service, slot
         self._codecs, self._send = codecs, send
@@ -100,7 +102,15 @@ class Worker:
         self._clock = clock or Clock()
         self._reports = Reports(self._log, handlers, self._clock)
         self._handling = Handling(
-            service, codecs, handlers, calls, self._reports, self._log, seed, suspects
+            service,
+            codecs,
+            handlers,
+            calls,
+            self._reports,
+            self._log,
+            seed,
+            suspects,
+            past,
         )
         self._queue: deque[_Delivery] = deque()
         self._unconfirmed: deque[tuple[wire.Step, list[memoryview], int]] = deque()
@@ -181,7 +191,7 @@ class Worker:
         if assign is None or deliver.epoch != assign.epoch:
             return  # of an older assignment: it will be delivered again
         rows = [
-            self._body_rows(batch, body)
+            stored_rows(self._codecs, batch, body)
             for batch, body in zip(deliver.batches, bodies, strict=True)
         ]
         if deliver.mode == "deferred":
@@ -201,14 +211,11 @@ class Worker:
         """The rows that are to be handled, decoded if their handlers want them one by one."""
         own = rows_between(whole, deliver.begin, deliver.end)
         own = rows_of_partitions(own, self._partitions)
-        forgotten = self.service.stateless and deliver.mode == "replay"
-        if len(own) and not self._handling.whole(own.event) and not forgotten:
+        past = deliver.mode == "replay"
+        forgotten = self.service.stateless and past
+        if len(own) and not self._handling.whole(own.event, past=past) and not forgotten:
             own.decode()
         return own
-
-    def _body_rows(self, batch: wire.Delivered, body: bytes) -> Rows:
-        codec = self._codecs[batch.event]
-        return Rows(codec, codec.read_stored(body, batch.first), offsets_of(batch), batch.source)
 
     def _without_deferred(self, rows: Rows) -> Rows:
         """Deferred events are no part of the past: they will be handled yet, as parked ones may. In

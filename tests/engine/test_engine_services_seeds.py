@@ -1,5 +1,5 @@
 """Services and broker under faults of everything, by seed: the code that ships on both sides (spec:
-4.3, 4.4, 4.7, 4.8, 4.9, 4.14, 4.15, 7.6)."""
+4.3, 4.4, 4.7, 4.8, 4.9, 4.14, 4.15, 4.31, 7.6)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from support.replayed import assert_replays_the_same
 from support.services import FAULTS, simulate
 from support.verdict import Verdict, judge
 
@@ -27,13 +28,16 @@ def test_without_faults() -> None:
     world = simulate(0, 120, fault_share=0.0)
     verdict = judge(world)
     assert verdict == Verdict(verdict.events)
+    assert_replays_the_same(world)
     assert not world.ended, "nobody was fenced or refused"
 
 
 @pytest.mark.parametrize("seed", QUICK)
 def test_seed(seed: int) -> None:
-    verdict = judge(simulate(seed, EVENTS))
+    world = simulate(seed, EVENTS)
+    verdict = judge(world)
     assert verdict == Verdict(verdict.events)
+    assert_replays_the_same(world)
 
 
 @pytest.mark.parametrize("seed", OPERATED)
@@ -43,6 +47,7 @@ def test_seed_with_an_operator(seed: int) -> None:
     verdict = judge(world)
     assert verdict == Verdict(verdict.events)
     assert world.operator is not None
+    assert_replays_the_same(world)
 
 
 def test_a_seed_decides_all() -> None:
@@ -64,6 +69,7 @@ def test_a_thousand_seeds(first: int) -> None:
         world = simulate(seed, EVENTS_SLOW, operated=seed % 3 == 0)
         verdict = judge(world)
         assert verdict == Verdict(verdict.events), seed
+        assert_replays_the_same(world)
         faults += world.faults
         ended += world.ended
         events += verdict.events

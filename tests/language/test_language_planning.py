@@ -67,7 +67,6 @@ def test_what_is_not_honoured_yet_is_named():
         ("within", "Stock", True),
         ("store", "Payments", True),
         ("replicas 1 to 4", "Payments", False),
-        ("replay skip", "Payments", True),
         ("retain", "OrderPlaced", False),
     }
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 
 import flowc
-from flowc.calls import Who, make_call
+from flowc.calls import Call, Who, make_call
 from flowc.clock import Clock
 from flowc.errors import FencedError, RefusedError
 from flowc.load import Function, Handler, function_of
@@ -51,17 +51,20 @@ class Process:
         self.outbound: list[Message] = []
         self.clock = VirtualClock(world)
         self.asleep_until_ms = 0
-        handlers = {
-            t: [Handler(t, self._function(declared.name), declared)]
-            for declared in service.handlers
-            for t in declared.triggers
-        }
-        who = Who(service.name, slot)
-        calls = {t: make_call(h, CODECS, who, None) for t, h in handlers.items()}
+        self.codecs = CODECS
+        self.handlers: dict[str, list[Handler]] = {t: [] for t in service.subscribes}
+        for declared in service.handlers:
+            for t in declared.triggers:
+                self.handlers[t].append(Handler(t, self._function(declared.name), declared))
         self.worker = Worker(
-            service, slot, CODECS, handlers, calls, self._send,
+            service, slot, CODECS, self.handlers, self.calls(), self._send,
             seed=world.random.randrange(1 << 30), clock=self.clock,
         )  # fmt: skip
+
+    def calls(self, _: Any = None) -> dict[str, Call]:
+        """As `flowc.serving.Serving`, of which a replay wants no more."""
+        who = Who(self.service.name, self.slot)
+        return {t: make_call(own, CODECS, who, None) for t, own in self.handlers.items()}
 
     def hello(self) -> wire.Hello:
         name = self.service.name
@@ -122,9 +125,7 @@ class Process:
         what = fate(self.service.name, n)
         if what == "raises" and self.world.fixed:
             return 0
-        if what == "raises" or (
-            isinstance(what, int) and ctx.attempt <= what and not ctx.replaying
-        ):
+        if what == "raises" or (isinstance(what, int) and ctx.attempt <= what):
             raise ValueError(n)
         return what
 

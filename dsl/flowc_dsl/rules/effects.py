@@ -76,7 +76,7 @@ def not_idempotent(graph: FlowGraph) -> Iterator[Finding]:
     for node, (service, handler) in graph.handlers.items():
         if handler.idempotent or handler.replay == "safe" or not handler.triggers:
             continue
-        address = None if handler.replay == "skip" else _address(service)
+        address = None if handler.replay == "skip" else address_outside(service)
         if handler.replay == "skip" or address is not None:
             key = _common_key(graph, handler)
             yield NotIdempotent(service, handler, node, address, key)
@@ -113,13 +113,14 @@ def replay_unsaid(graph: FlowGraph) -> Iterator[Finding]:
     for node, (service, handler) in graph.handlers.items():
         if service.stateless or handler.replay is not None or not handler.triggers:
             continue
-        address = _address(service)
+        address = address_outside(service)
         if address is not None:
             yield ReplayUnsaid(service, handler, node, address)
 
 
-def _address(service: Service) -> Span | None:
-    """Where a service that has code is given an address, as `https://…`; no file is one."""
+def address_outside(service: Service) -> Span | None:
+    """Where a service that has code is given an address, as `https://…`; no file is one: it is
+    declared to act outside."""
     if service.run is None or service.run.kind == "mock":
         return None
     if service.run.kind == "exec" and re.search(rf"(?<![\w+.-]){_ADDRESS}", service.run.target):

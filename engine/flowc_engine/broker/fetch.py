@@ -191,7 +191,7 @@ class Fetcher:
                 own = []
                 while wanted and wanted[0] < record.first_offset + record.rows:
                     own.append(wanted.popleft())
-                for batch, body, behind in _bodies(record):
+                for batch, body, behind in bodies_of(record):
                     if batch.event in events and any(batch.first <= o < behind for o in own):
                         batches.append(batch)
                         bodies.append(body)
@@ -202,7 +202,7 @@ class Fetcher:
         return Found(fetch.limit, batches, bodies)
 
 
-def _bodies(record: _Record) -> Iterator[tuple[wire.Delivered, fx.Body, int]]:
+def bodies_of(record: _Record) -> Iterator[tuple[wire.Delivered, fx.Body, int]]:
     """The bodies of a record as they are delivered, and what offset is behind each."""
     first, last = record.first_offset, record.first_offset + record.rows
     for batch, body in zip(record.batches, record.bodies, strict=True):
@@ -231,7 +231,7 @@ def _collect(records: Iterable[_Record], fetch: fx.Fetch, events: frozenset[str]
     for record in records:
         if record.first_offset >= fetch.limit:
             return Found(fetch.limit, batches, bodies)
-        for batch, body, behind in _bodies(record):
+        for batch, body, behind in bodies_of(record):
             if batch.event in events and behind > fetch.begin and batch.first < fetch.limit:
                 batches.append(batch)
                 bodies.append(body)

@@ -28,6 +28,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "emit": ("flowc_engine.cli.emit:command", "Send events into a running system."),
     "log": ("flowc_engine.cli.log:command", "Query the event log with SQL."),
     "parked": ("flowc_engine.cli.parked:command", "Retry or drop events that failed."),
+    "replay": ("flowc_engine.cli.replay:command", "Run a service again over its recorded events."),
     "trace": ("flowc_engine.cli.trace:command", "Show what an event caused."),
 }
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from flowc_dsl.diagnostics.width import Look
-    from flowc_engine.log.query import FileLog, LiveLog
+    from flowc_engine.log.query import FileLog, LiveLog, Log
+    from flowc_engine.log.readers import QueryError
     from flowc_engine.state import StateDir
 
 LIMIT_DEFAULT: Final = 1_000
@@ -59,6 +60,33 @@ def asked_log(file: str) -> Iterator[tuple[str, LiveLog | FileLog]]:
 
 
 @contextmanager
+def asked_fork(file: str, name: str) -> Iterator[tuple[str, Log]]:
+    """The name of the file's system, and a fork of its log: one of its replays, or a folder.
+
+    What goes wrong, also in the `with`, ends the process with a message."""
+    import duckdb
+
+    from flowc_engine.config import did_you_mean
+    from flowc_engine.log.readers import QueryError
+    from flowc_engine.replaying.fork import Fork, NoForkError, open_fork
+
+    state = state_of(file)
+    folder = state.replays / name
+    try:
+        with open_fork(Fork(folder if folder.is_dir() else Path(name))) as log:
+            yield state.system, log
+    except BrokenPipeError:
+        raise
+    except NoForkError:
+        known = [found.name for found in state.replays.glob("*")]
+        fail(f"there is no fork {name}{did_you_mean(name, known)}; `flowc replay` makes them")
+    except QueryError as error:
+        _query_failed(error)
+    except (duckdb.Error, OSError) as error:
+        fail(f"the fork can't be used: {error}", ExitCode.FAILURE)
+
+
+@contextmanager
 def asked_state(state: StateDir, file: str) -> Iterator[LiveLog | FileLog]:
     """The log of a state; `file` is the main file, for messages. What goes wrong, also in the
     `with`, ends the process with a message."""
@@ -79,14 +107,18 @@ def asked_state(state: StateDir, file: str) -> Iterator[LiveLog | FileLog]:
     except NoLogError as error:
         fail(f"{error}; start it with `flowc run {file}`")
     except QueryError as error:
-        own = error.kind in {"sql", "refused", "too_large", "timeout"}
-        _fail_in_full(str(error), ExitCode.FINDINGS if own else ExitCode.FAILURE)
+        _query_failed(error)
     except (LogUnavailableError, LogHeldError, LogConflictError, LogSchemaError) as error:
         fail(str(error), ExitCode.FAILURE)
     except JournalRotError as error:
         fail(f"the journal is damaged: {error}", ExitCode.FAILURE)
     except (duckdb.Error, OSError) as error:
         fail(f"the log can't be used: {error}", ExitCode.FAILURE)
+
+
+def _query_failed(error: QueryError) -> NoReturn:
+    own = error.kind in {"sql", "refused", "too_large", "timeout"}
+    _fail_in_full(str(error), ExitCode.FINDINGS if own else ExitCode.FAILURE)
 
 
 def _fail_in_full(message: str, code: ExitCode) -> NoReturn:
@@ -118,7 +150,7 @@ def _warn(applied: int, *, current: bool) -> None:
         _note(f"warning: the broker is ahead; this is the log up to event {applied}")
 
 
-def print_rows(log: LiveLog | FileLog, sql: str, form: Format, rows_max: int | None) -> None:
+def print_rows(log: Log, sql: str, form: Format, rows_max: int | None) -> None:
     """The answer to a query, on stdout."""
     from flowc_engine.log.shown import to_json_value, to_rows, to_text
 
@@ -207,8 +239,8 @@ def _cell(value: object, look: Look) -> str:
     return text
 
 
-def print_stats(log: LiveLog | FileLog, system: str, form: Format, file: str) -> None:
-    """The event types of the log, on stdout."""
+def print_stats(log: Log, system: str, form: Format, file: str) -> None:
+    """The event types of the log, on stdout. `file`: the main file; "" for a fork."""
     from flowc_engine.log.shown import iso
     from flowc_engine.log.stats import log_stats
 
@@ -247,7 +279,9 @@ def print_stats(log: LiveLog | FileLog, system: str, form: Format, file: str) ->
     heads = ["event", "count", "per s", "per s, last minute", "first", "last"]
     print_blocks(heads, [[row[n] for n in names] for row in listed])
     _note(f"{stats.applied} events of {len(listed)} types" + (", running" if log.live else ""))
-    if stats.parked:
+    if stats.parked and file:
         _note(f"{stats.parked} parked: `flowc parked list {file}` says why")
+    elif stats.parked:
+        _note(f"{stats.parked} raised: _parked says why")
     if stats.rejected:
         _note(f"{stats.rejected} fit no table: {_ALL_OF}_rejected")

@@ -10,11 +10,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flowc_engine.cli.asking import LIMIT_DEFAULT, Format, asked_log, print_rows, print_stats
+from flowc_engine.cli.asking import (
+    LIMIT_DEFAULT,
+    Format,
+    asked_fork,
+    asked_log,
+    print_rows,
+    print_stats,
+)
 from flowc_engine.cli.common import fail, look_for, shown_path
 
 if TYPE_CHECKING:
-    from flowc_engine.log.query import FileLog, LiveLog
+    from flowc_engine.log.query import Log
 
 _FOLLOW_POLL_S = 0.3
 _FOLLOW_ROWS = 1_000
@@ -31,9 +38,16 @@ _FOLLOW_BEGIN = 10  # events of the past
     type=click.IntRange(min=0),
     help=f"Show at most so many rows, 0 for all.  [default: {LIMIT_DEFAULT}; all as JSON or CSV]",
 )
+@click.option("--fork", metavar="NAME", help="Query a fork that `flowc replay` made, or a folder.")
 @click.option("--follow", is_flag=True, help="Show events as they come, while a run is up.")
 def command(
-    file: str, sql: str | None, form: Format | None, limit: int | None, *, follow: bool
+    file: str,
+    sql: str | None,
+    form: Format | None,
+    limit: int | None,
+    fork: str | None,
+    *,
+    follow: bool,
 ) -> None:
     """Query the event log of FILE's system.
 
@@ -41,6 +55,7 @@ def command(
     Examples:
       flowc log shop.flow
       flowc log shop.flow "SELECT count(*), sum(total) FROM OrderPlaced"
+      flowc log shop.flow --fork Payments-0-1800-1 "SELECT * FROM recorded.PaymentTaken"
 
     Without SQL, a table of the event types: how many, how fast, since when. With SQL (`-` reads it
     from standard input), the rows: one table for each event type, named as it is, with the columns
@@ -51,11 +66,13 @@ def command(
         fail("--follow shows events as lines: it takes no SQL and no format")
     text = None if sql is None else _text(sys.stdin.buffer.read() if sql == "-" else fsencode(sql))
     form = form or "table"
-    with asked_log(file) as (system, log):
+    if follow and fork is not None:
+        fail("--follow shows what a run adds; nothing is added to a fork")
+    with asked_log(file) if fork is None else asked_fork(file, fork) as (system, log):
         if follow:
             _follow(log)
         elif text is None:
-            print_stats(log, system, form, shown_path(Path(file)))
+            print_stats(log, system, form, shown_path(Path(file)) if fork is None else "")
         else:
             default = LIMIT_DEFAULT if form == "table" else 0
             print_rows(log, text, form, (default if limit is None else limit) or None)
@@ -69,7 +86,7 @@ def _text(sql: bytes) -> str:
         fail(f"the SQL is not UTF-8 at byte {error.start}")
 
 
-def _follow(log: LiveLog | FileLog) -> None:
+def _follow(log: Log) -> None:
     """Print events until Ctrl-C or the end of the run."""
     from flowc_engine.log.query import LogUnavailableError
     from flowc_engine.log.shown import iso

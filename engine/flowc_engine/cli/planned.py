@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """`root`: the project's root. `notes`: what to tell who runs it, a line each."""
+    """`root`: the project's root. `notes`: what to tell who runs it, a line each. `outside`: the
+    services that are declared to act outside."""
 
     root: Path
     plan: Plan
     config: Config
     notes: tuple[str, ...] = ()
+    outside: frozenset[str] = frozenset()
 
     @property
     def state(self) -> StateDir:
@@ -41,6 +43,7 @@ def plan_program(file: Path, *, skip_unsupported: bool) -> Planned:
     honoured yet (unless they are to be skipped) with 1, what can't be read with 2.
     """
     from flowc_dsl.planning import make_plan, unsupported
+    from flowc_dsl.rules.effects import address_outside
 
     checked = load_checked(file)
     assert checked.program is not None
@@ -62,7 +65,8 @@ def plan_program(file: Path, *, skip_unsupported: bool) -> Planned:
     if warnings:
         count = f"{warnings} warnings" if warnings > 1 else "1 warning"
         notes.append(f"{count}; see `flowc check {shown_path(file)}`")
-    return Planned(checked.program.root, plan, config, tuple(notes))
+    outside = frozenset(s.name for s in system.services.values() if address_outside(s))
+    return Planned(checked.program.root, plan, config, tuple(notes), outside)
 
 
 def _told(one: Unsupported) -> str:

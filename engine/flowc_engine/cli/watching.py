@@ -26,7 +26,7 @@ def watched(log: Log, system: System, begin: int = 0) -> Observed:
     """What the log has seen; on a terminal, a line says what is looked at."""
     from flowc_engine.log.observe import observe
 
-    with _progress_line() as show:
+    with progress_line() as show:
         return observe(log, system, begin=begin, progress=lambda what: show(f"looking at {what}"))
 
 
@@ -37,7 +37,7 @@ def decoded(state: StateDir, system: System) -> tuple[NotDecodable, ...]:
     from flowc_engine.stored import StoredUnavailableError, stored_faults
 
     try:
-        with _progress_line() as show:
+        with progress_line() as show:
             return tuple(stored_faults(
                 state, system, lambda done, end: show(f"decoding: {done:,} of {end:,} events")
             ))  # fmt: skip
@@ -50,7 +50,7 @@ def decoded(state: StateDir, system: System) -> tuple[NotDecodable, ...]:
 
 
 @contextmanager
-def _progress_line() -> Iterator[Callable[[str], None]]:
+def progress_line() -> Iterator[Callable[[str], None]]:
     """Shows what is at hand in one line, on a terminal; it is gone afterwards."""
     shown = sys.stderr.isatty()
 

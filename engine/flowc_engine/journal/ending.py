@@ -30,12 +30,13 @@ def hold_journal(folder: Path) -> Iterator[None]:
         os.close(fd)
 
 
-def journal_end(folder: Path) -> wire.Durable:
+def journal_end(folder: Path, *, repair: bool = True) -> wire.Durable:
     """Where the journal ends, as the next broker will find it. It must be held, and have a segment.
+    `repair`: see `recover`.
 
     Raises `JournalRotError`, and `OSError`.
     """
-    found = recover(folder)
+    found = recover(folder, repair=repair)
     if found.fd < 0:
         return wire.Durable(0, 0, 0, 0)
     try:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from flowc_engine.bus import wire
 from flowc_engine.journal import record as rec
 from flowc_engine.journal.disk import OS_DISK, Disk
 from flowc_engine.journal.reader import JournalRotError
@@ -42,25 +43,45 @@ class Recovered:
 
 
 def recover(
-    folder: Path, disk: Disk = OS_DISK, new_id: Callable[[], int] = _random_id
+    folder: Path,
+    disk: Disk = OS_DISK,
+    new_id: Callable[[], int] = _random_id,
+    *,
+    repair: bool = True,
 ) -> Recovered:
-    """Bring the journal in `folder` to its end. Raises `JournalRotError`, and `OSError`."""
+    """Bring the journal in `folder` to its end. Raises `JournalRotError`, and `OSError`.
+
+    Without `repair` nothing is written: what would be cut is left as it is.
+    """
     segments = list_segments(folder, disk)
     _check_dense(folder, segments)
     if not segments:
         return Recovered(new_id(), DurableState())
     path = segment_path(folder, segments[-1])
-    fd = disk.open(path, "write")
+    fd = disk.open(path, "write" if repair else "read")
     try:
         data = memoryview(disk.pread(fd, disk.size(fd), 0))
         found = _find_end(path, data)
-        if found.cut_bytes:
+        if found.cut_bytes and repair:
             write_zeros(disk, fd, found.position, len(data))
     except (JournalRotError, OSError):
         disk.close(fd)
         raise
     found.fd, found.segment = fd, segments[-1]
     return found
+
+
+def state_at(folder: Path, end: wire.Durable) -> DurableState:
+    """What the journal says up to a place that is durable. Raises `JournalRotError`, `OSError`."""
+    path = segment_path(folder, end.segment)
+    with path.open("rb") as file:
+        data = memoryview(file.read(end.position))
+    first = rec.decode_header(data)
+    state = DurableState(record=first.record if first is not None else 0)
+    at = _replay(data, first.journal_id, state) if first is not None else 0
+    if at != end.position:
+        raise JournalRotError(path, at, "no record where one was acknowledged")
+    return state
 
 
 def _check_dense(folder: Path, segments: list[int]) -> None:

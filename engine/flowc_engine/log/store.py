@@ -11,7 +11,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -100,7 +100,7 @@ class LogStore:
         self.saved = self.applied  # survives without the journal
         self._written = self.applied
         self.bytes_since_save = 0
-        self.readers = Readers([_reader(con) for _ in range(limits.QUERIES_AT_ONCE)])
+        self.readers = Readers([reader_of(con) for _ in range(limits.QUERIES_AT_ONCE)])
         con.execute("SET enable_external_access = false")
         con.execute("SET lock_configuration = true")
         self.file = file
@@ -176,16 +176,19 @@ class LogStore:
         pending.sift(why_not)
 
 
-def open_store(file: Path, history: History, journal_id: int) -> LogStore:
-    """Open the log, made new when there is none.
+def open_store(
+    file: Path, history: History, journal_id: int, more: Mapping[str, str] | None = None
+) -> LogStore:
+    """Open the log, made new when there is none. `more`: tables that a new one has besides, with
+    their columns.
 
     Raises `LogDamagedError` for a file that is no log of this journal, `LogHeldError`,
     `LogSchemaError` when the history and the tables differ, and `OSError` or `duckdb.Error` (disk).
     """
     shutil.rmtree(_spill(file), ignore_errors=True)  # of a process that was killed
     if not file.exists():
-        _create(file, history.plan.system, journal_id)
-    con = _connect(file)
+        _create(file, history.plan.system, journal_id, more or {})
+    con = connect(file)
     try:
         _attach(con, file)
         _check_meta(con, file, journal_id)
@@ -216,7 +219,8 @@ def _spill(file: Path) -> Path:
     return file.with_name("log.spill")
 
 
-def _connect(file: Path) -> duckdb.DuckDBPyConnection:
+def connect(file: Path) -> duckdb.DuckDBPyConnection:
+    """A connection to no database yet, with the settings of a log's; it spills beside `file`."""
     # A checkpoint of DuckDB's own would stall a commit: they are ours to time.
     never = "1000GB"
     return duckdb.connect(
@@ -256,16 +260,16 @@ def _is_of_the_content(error: duckdb.Error) -> bool:
     return is_damage(error) or "not a valid DuckDB database" in str(error)
 
 
-def _create(file: Path, system: str, journal_id: int) -> None:
+def _create(file: Path, system: str, journal_id: int, more: Mapping[str, str]) -> None:
     """Made under another name, so that a log that was begun is never taken for one."""
     new = file.with_name(f"{file.name}.new")
     for leftover in (new, new.with_name(f"{new.name}.wal")):
         leftover.unlink(missing_ok=True)
-    con = _connect(file)
+    con = connect(file)
     try:
         _attach(con, new)
         con.execute("BEGIN TRANSACTION")
-        for name, columns in tb.SYSTEM_TABLES.items():
+        for name, columns in {**tb.SYSTEM_TABLES, **more}.items():
             con.execute(f"CREATE TABLE {SCHEMA}.{name} ({columns})")
         meta = [journal_id, tb.FORMAT, system]
         con.execute(f"INSERT INTO {SCHEMA}._meta VALUES (?, ?, ?, now())", meta)
@@ -301,7 +305,7 @@ def _applied_sql(place: Place) -> str:
     return f"INSERT INTO {SCHEMA}._applied VALUES ({values}, now())"
 
 
-def _reader(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+def reader_of(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
     """A connection for queries; `lock_configuration` keeps its settings what they are."""
     cursor = con.cursor()
     cursor.execute(f"USE {DATABASE}")

@@ -73,7 +73,7 @@ def _verb(pid: int) -> str:
 
 
 def _is_brief(pid: int) -> bool:
-    return _verb(pid) in ("flowc emit", "flowc parked")
+    return _verb(pid) in ("flowc emit", "flowc parked", "flowc replay")
 
 
 def _who(error: StateHeldError) -> str:

@@ -1,0 +1,1 @@
+"""`flowc replay`: a service's present code over its recorded inputs, into a fork of the log."""
