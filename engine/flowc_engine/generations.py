@@ -16,7 +16,9 @@ import json
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,8 @@ from flowc_engine.codec import CodecError, parse_json, read_value
 from flowc_engine.files import write_atomically
 from flowc_engine.state import StateDir
 
+PLANS_FILE = "plans.txt"  # since when which plan was in force
+_PLANS_MAX = 1_000
 _FORMAT = 1
 _PLAN_FORMAT_ALONE = 1  # of a `plan.json` from before there was a `schemas.json`
 
@@ -224,6 +228,33 @@ def _plan_format(state: StateDir) -> object:
 def has_events(state: StateDir) -> bool:
     """Whether there is a journal."""
     return any(state.journal.glob("*.seg"))
+
+
+def note_plan(state: StateDir, plan: Plan) -> None:
+    """Remember that this plan comes into force, if another one was. Raises `OSError`."""
+    kept = _plans(state.path)
+    if not kept or kept[-1][1] != plan.hash:
+        kept.append((datetime.now().astimezone().isoformat(timespec="seconds"), plan.hash))
+        lines = [f"{since} {known}\n" for since, known in kept[-_PLANS_MAX:]]
+        write_atomically(state.path / PLANS_FILE, "".join(lines).encode())
+
+
+def former_plans(folder: Path, current: str) -> dict[str, str]:
+    """The hashes of the plans that were in force on the state in `folder` before `current`, and
+    until when, as ISO 8601."""
+    kept = _plans(folder)
+    until = {plan: end for (_, plan), (end, _) in pairwise(kept)}
+    return {plan: end for plan, end in until.items() if plan != current}
+
+
+def _plans(folder: Path) -> list[tuple[str, str]]:
+    """Since when which plan was in force. What is no such line is left out: it serves messages."""
+    try:
+        text = (folder / PLANS_FILE).read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return []
+    found = (line.split(" ") for line in text.splitlines())
+    return [(words[0], words[1]) for words in found if len(words) == 2]
 
 
 def write_history(file: Path, history: History) -> None:

@@ -56,11 +56,16 @@ RECONNECT_MAX_MS: Final = 2_000
 ZMTP_HEARTBEAT_MS: Final = 1_000
 ZMTP_HEARTBEAT_TIMEOUT_MS: Final = 10_000
 HANDSHAKE_MS: Final = 5_000
+CONNECT_MS: Final = 3_000  # over TCP, then it is tried anew
 
 TICK_MS: Final = 50
 LAZY_SYNC_MS: Final = 5  # a moved cursor waits this long for an fdatasync that others need
 CLOSE_LINGER_MS: Final = 200
 FRAME_COST_BYTES: Final = 512  # what a message counts besides its bytes
+
+# ---- keys
+KEYS_BYTES_MAX: Final = 4 * MIB  # of one file
+SELF_TEST_MS_MAX: Final = 10_000  # for the broker to see that strangers don't get in
 
 # ---- log process
 LOG_TELL_MS: Final = 500  # the broker tells the log how far it may read this often, or when asked

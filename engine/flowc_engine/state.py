@@ -8,6 +8,7 @@
     journal/        segments, see `flowc_engine.journal`
     log.duckdb      the event log, touched by the log process only (DuckDB loses its lock if another
                     descriptor of the same process is closed)
+    keys/           who may come over TCP, see `keys`; outlives `--fresh`
     logs/           one text file a process
     sockets         a text file: the folder of the run's ipc sockets
     replays/        forks of the log, see `flowc_engine.replaying.fork`
@@ -64,6 +65,10 @@ class StateDir:
         return self.path / "replays"
 
     @property
+    def keys(self) -> Path:
+        return self.path / "keys"
+
+    @property
     def plan_file(self) -> Path:
         return self.path / "plan.json"
 
@@ -80,10 +85,12 @@ class StateDir:
         return self.path / "sockets"
 
     def create(self) -> None:
-        """Make the folders, private to the user."""
+        """Make the folders, private to the user: whoever can enter can talk to the broker."""
         os.umask(0o077)
         for folder in (self.path, self.journal, self.logs):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if folder.stat().st_mode & 0o077:  # made by hand, or copied
+                folder.chmod(0o700)
 
     def lock(self) -> IO[str]:
         """Hold the state until the returned file is closed. Raises `StateHeldError`."""

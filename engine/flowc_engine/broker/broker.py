@@ -18,6 +18,7 @@ from flowc_engine.broker.fetch import Fetcher
 from flowc_engine.broker.verify import BodyVerifier
 from flowc_engine.bus import wire
 from flowc_engine.core import effects as fx
+from flowc_engine.core.access import LOCAL
 from flowc_engine.core.broker import BrokerCore
 from flowc_engine.journal.disk import OS_DISK, Disk
 from flowc_engine.journal.recovery import Recovered
@@ -74,8 +75,11 @@ class Broker:
         self.core.durable(durable, now_ms())
         self.carry_out()
 
-    def take(self, peer: bytes, frames: Sequence[bytes]) -> None:
-        """A peer's message; what follows from it is done by `carry_out`."""
+    def take(self, peer: bytes, frames: Sequence[bytes], key: str = LOCAL) -> None:
+        """A peer's message; what follows from it is done by `carry_out`. `key`: see
+        `BrokerCore.receive`."""
+        if not self.core.access.admits(key):
+            return
         try:
             message = wire.decode_client(frames[0] if frames else b"")
         except msgspec.DecodeError as error:
@@ -87,7 +91,7 @@ class Broker:
         if why is not None:
             self._refuse(peer, "body", why)
             return
-        self.core.receive(peer, message, list(bodies), self._now_ms())
+        self.core.receive(peer, message, list(bodies), self._now_ms(), key)
 
     def turn(self) -> None:
         """After messages were taken, or time has passed: tick when it is due, and carry out."""

@@ -13,6 +13,7 @@ import zmq
 
 from flowc_engine import limits
 from flowc_engine.bus import wire
+from flowc_engine.bus.curve import Credentials, CurveError, Handshakes, secure_client
 
 Body = bytes | memoryview
 
@@ -22,20 +23,35 @@ class Client:
 
     `receive` also keeps the session alive: it sends `Heartbeat` when due, and answers `Who` (a
     broker that was restarted) with `Hello`. Nothing that is sent is sure to have arrived:
-    acknowledgements are the protocol's (`Published`, `Stepped`).
+    acknowledgements are the protocol's (`Published`, `Stepped`). Over TCP it needs a key, and asks
+    for `Schemas` before each `Hello`. A broker that is not there, or does not let the key in, is
+    tried again for ever.
     """
 
-    def __init__(self, endpoint: str, hello: wire.Hello) -> None:
+    def __init__(self, endpoint: str, hello: wire.Hello, key: Credentials | None = None) -> None:
+        """Raises `CurveError` for TCP without a key."""
         self._pid = os.getpid()
-        self._hello = wire.encode(hello)
+        self._endpoint = endpoint
+        self._hello = [wire.encode(hello)]
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         configure(self._socket)
         self._socket.setsockopt(zmq.RECONNECT_IVL, limits.RECONNECT_MIN_MS)
         self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, limits.RECONNECT_MAX_MS)
+        self._handshakes: Handshakes | None = None
+        try:
+            secure_client(self._socket, endpoint, key)
+        except CurveError:
+            self.close()
+            raise
+        self.shut_out = ""
+        """Why the broker can't be spoken to, as far as that was seen; "" if nothing was."""
+        if key is not None:
+            self._handshakes = Handshakes(self._socket)
+            self._hello.insert(0, wire.encode(wire.SchemasRequest(hello.plan_hash)))
         self._socket.connect(endpoint)
         self._heartbeat = wire.encode(wire.Heartbeat())
-        self._socket.send(self._hello)
+        self._say_hello()
         self._heartbeat_at = time.monotonic() + limits.HEARTBEAT_MS / 1000
 
     @property
@@ -69,7 +85,7 @@ class Client:
                 continue
             message = wire.decode_broker(frames[0])
             if isinstance(message, wire.Who):
-                self._socket.send(self._hello)
+                self._say_hello()
                 continue
             return message, frames[1:]
 
@@ -77,10 +93,29 @@ class Client:
         now = time.monotonic()
         if now >= self._heartbeat_at:
             self._heartbeat_at = now + limits.HEARTBEAT_MS / 1000
+            if self._handshakes is not None:
+                self._look_at_handshakes(self._handshakes)
             self._socket.send(self._heartbeat)
+
+    def _say_hello(self) -> None:
+        for message in self._hello:
+            self._socket.send(message)
+
+    def _look_at_handshakes(self, handshakes: Handshakes) -> None:
+        """After one that failed libzmq gives up; we don't: the key may be let in again."""
+        why = handshakes.news()
+        if why is None:
+            return
+        self.shut_out = why
+        if why:
+            self._socket.disconnect(self._endpoint)
+            self._socket.connect(self._endpoint)
+            self._say_hello()
 
     def close(self) -> None:
         """Drop the connection and what is still queued."""
+        if self._handshakes is not None:
+            self._handshakes.close()
         self._socket.close(linger=0)
         self._context.term()
 

@@ -163,8 +163,16 @@ class Applied(Message, frozen=True):
     checkpointed: int  # records below this one survive without the journal
 
 
+class SchemasRequest(Message, frozen=True):
+    """From a machine that does not have the state: how were the stored events written? May come
+    before `Hello`; the answer is `Schemas`."""
+
+    plan_hash: str
+    version: int = PROTOCOL_VERSION
+
+
 class StatusRequest(Message, frozen=True):
-    pass
+    """From control, or the log process."""
 
 
 class Drain(Message, frozen=True):
@@ -187,6 +195,14 @@ class Unpark(Message, frozen=True):
 
 class Who(Message, frozen=True):
     """The broker does not know this connection: say `Hello`."""
+
+
+class Schemas(Message, frozen=True):
+    """`text` is the `schemas.json` of the state ("": all was written with the plan in force), which
+    holds for the offsets of this journal alone."""
+
+    journal: int
+    text: str
 
 
 class Assign(Message, frozen=True):
@@ -345,12 +361,14 @@ ClientMessage = (
     | Publish
     | SourceDone
     | Applied
+    | SchemasRequest
     | StatusRequest
     | Drain
     | Unpark
 )
 BrokerMessage = (
     Who
+    | Schemas
     | Assign
     | Deliver
     | Stepped

@@ -30,6 +30,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "parked": ("flowc_engine.cli.parked:command", "Retry or drop events that failed."),
     "replay": ("flowc_engine.cli.replay:command", "Run a service again over its recorded events."),
     "trace": ("flowc_engine.cli.trace:command", "Show what an event caused."),
+    "keys": ("flowc_engine.cli.keys:command", "Make and withdraw the keys of those on TCP."),
 }
 
 

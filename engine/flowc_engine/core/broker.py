@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 from flowc_engine import limits
 from flowc_engine.bus import wire
 from flowc_engine.core import effects as fx
-from flowc_engine.core.access import Access
+from flowc_engine.core.access import LOCAL, Access, Principal
 from flowc_engine.core.layout import lay_out
 from flowc_engine.core.session import SlotSession, SourceSession
 from flowc_engine.journal import record as rec
 from flowc_engine.journal.state import DurableState, SlotKey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from flowc_dsl.plan import Plan
 
@@ -47,6 +47,11 @@ class BrokerCore:
         self._waiting: deque[tuple[int, fx.Send]] = deque()
         self._seen_ms: dict[bytes, int] = {}
         self._roles: dict[bytes, wire.Hello] = {}
+        self._keys: dict[bytes, str] = {}  # of who has said hello with one
+        self.schemas = wire.Schemas(0, "")
+        """For machines that don't have the state."""
+        self.former_plans: Mapping[str, str] = {}
+        """The hashes of plans that ran on this state before, and until when."""
         self._sources: dict[str, SourceSession] = {}
         self._log_peers: list[bytes] = []
         self._log_told: wire.Durable | None = None
@@ -72,16 +77,36 @@ class BrokerCore:
     # ---- what happens
 
     def receive(
+        self,
+        peer: bytes,
+        message: wire.ClientMessage,
+        bodies: list[fx.Body],
+        now_ms: int,
+        key: str = LOCAL,
+    ) -> None:
+        """A peer said something. Bodies were verified to be what the message says they are. `key`
+        is the one that the peer has proven to own."""
+        if not self.access.admits(key):
+            return  # it was told when its key was revoked
+        self._seen_ms[peer] = now_ms
+        known = peer in self._roles and self._keys.get(peer, LOCAL) == key
+        match message:
+            case wire.Hello():
+                self._hello(peer, message, now_ms, key)
+            case wire.SchemasRequest():
+                if self._fits(peer, message):
+                    self._send(peer, self.schemas)
+            case _ if not known:
+                self._send(peer, wire.Who())
+            case wire.Heartbeat():
+                pass
+            case _:
+                self._heard(peer, message, bodies, now_ms)
+
+    def _heard(
         self, peer: bytes, message: wire.ClientMessage, bodies: list[fx.Body], now_ms: int
     ) -> None:
-        """A peer said something. Bodies were verified to be what the message says they are."""
-        self._seen_ms[peer] = now_ms
-        if isinstance(message, wire.Hello):
-            self._hello(peer, message, now_ms)
-            return
-        if peer not in self._roles:
-            self._send(peer, wire.Who())
-            return
+        """One that has said hello says more."""
         match message:
             case wire.Step():
                 self._step(peer, message, bodies, now_ms)
@@ -93,17 +118,25 @@ class BrokerCore:
                 self._replayed(peer, message)
             case wire.SourceDone():
                 self._source_done(peer, message, now_ms)
-            case wire.Applied():
+            case wire.Applied() if self._roles[peer].role == "log":
                 self.applied = message
-            case wire.StatusRequest() | wire.Drain() | wire.Unpark():
+            case wire.StatusRequest() | wire.Drain() | wire.Unpark() | wire.Applied():
                 self._control(peer, message, now_ms)
-            case wire.Heartbeat():
-                pass
+
+    def allow(self, keys: Mapping[str, Principal]) -> None:
+        """These keys may come from elsewhere, from now on; whoever is here with another is told,
+        and heard no more."""
+        was, self.access.keys = self.access.keys, dict(keys)
+        for peer, key in list(self._keys.items()):
+            if was.get(key) != keys.get(key):
+                self._refuse(peer, "key", "this key was revoked")
+                self.lost(peer)
 
     def lost(self, peer: bytes) -> None:
         """The peer can't be reached any more."""
         self._seen_ms.pop(peer, None)
         self._roles.pop(peer, None)
+        self._keys.pop(peer, None)
         if peer in self._log_peers:
             self._log_peers.remove(peer)
         for session in self._slots.values():
@@ -171,14 +204,19 @@ class BrokerCore:
 
     # ---- hello
 
-    def _hello(self, peer: bytes, hello: wire.Hello, now_ms: int) -> None:
-        if hello.version != wire.PROTOCOL_VERSION:
-            self._refuse(peer, "version", f"this broker speaks protocol {wire.PROTOCOL_VERSION}")
+    def _hello(self, peer: bytes, hello: wire.Hello, now_ms: int, key: str) -> None:
+        why = self.access.refuse_hello(key, hello)
+        if why is not None:
+            self._refuse(peer, "key", why)
             return
-        if hello.plan_hash and hello.plan_hash != self._plan_hash and hello.role != "control":
-            self._refuse(peer, "plan", "made for another plan than the one that runs")
+        if not self._fits(peer, hello):
             return
+        if self._keys.get(peer, key) != key:
+            self.lost(peer)  # it names its connection as another did
+        self._seen_ms[peer] = now_ms
         self._roles[peer] = hello
+        if key != LOCAL:
+            self._keys[peer] = key
         match hello.role:
             case "service":
                 self._hello_service(peer, hello, now_ms)
@@ -189,6 +227,21 @@ class BrokerCore:
                 self._send(peer, self._durable_at)
             case "control":
                 pass
+
+    def _fits(self, peer: bytes, said: wire.Hello | wire.SchemasRequest) -> bool:
+        """Whether a client is of this protocol and plan; else it is told how it is not."""
+        if said.version != wire.PROTOCOL_VERSION:
+            self._refuse(peer, "version", f"this broker speaks protocol {wire.PROTOCOL_VERSION}")
+            return False
+        if isinstance(said, wire.Hello) and (said.role == "control" or not said.plan_hash):
+            return True
+        if said.plan_hash == self._plan_hash:
+            return True
+        until = self.former_plans.get(said.plan_hash)
+        why = "made for another plan than the one that runs, and "
+        why += f"older: it was here until {until}" if until else "one that has not run here yet"
+        self._refuse(peer, "plan", why)
+        return False
 
     def _hello_service(self, peer: bytes, hello: wire.Hello, now_ms: int) -> None:
         key = (hello.name, hello.slot)
@@ -374,14 +427,18 @@ class BrokerCore:
     # ---- control
 
     def _control(
-        self, peer: bytes, message: wire.StatusRequest | wire.Drain | wire.Unpark, now_ms: int
+        self,
+        peer: bytes,
+        message: wire.StatusRequest | wire.Drain | wire.Unpark | wire.Applied,
+        now_ms: int,
     ) -> None:
+        role = self._roles[peer].role
         match message:
-            case wire.StatusRequest():
+            case wire.StatusRequest() if role in ("control", "log"):
                 self._tell_log(now_ms, asked=peer in self._log_peers)
                 self._send(peer, self.status(now_ms))
-            case _ if self._roles[peer].role != "control":
-                self._refuse(peer, "role", "only `control` may say that")
+            case _ if role != "control":
+                self._refuse(peer, "role", f"a {role} may not say {type(message).__name__}")
             case wire.Drain():
                 self._drain()
             case wire.Unpark():

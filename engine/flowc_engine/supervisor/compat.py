@@ -12,6 +12,7 @@ from flowc_engine.files import write_atomically
 from flowc_engine.generations import (
     History,
     has_events,
+    note_plan,
     stored_history,
     stored_plan,
     write_history,
@@ -53,6 +54,7 @@ def adopt_plan(state: StateDir, plan: Plan) -> History:
     # In this order: until the plan is in force, what the history adds is about no event.
     write_history(state.schemas_file, history)
     write_atomically(state.plan_file, plan.to_json().encode())
+    note_plan(state, plan)
     return history
 
 

@@ -14,7 +14,7 @@ from flowc_engine.state import StateDir, StateHeldError
 
 _POLL_S = 0.05
 _OWN_NAMES = (
-    "plan.json", "plan.json.new", "schemas.json", "sockets", "broker.sock", "log.sock",
+    "plan.json", "plan.json.new", "schemas.json", "plans.txt", "sockets", "broker.sock", "log.sock",
 )  # fmt: skip
 _OWN_FOLDERS = ("journal", "logs")
 
