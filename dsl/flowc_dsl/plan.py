@@ -184,6 +184,11 @@ class ServicePlan:
         return tuple(sorted(outputs.union(self.waits)))
 
     @property
+    def latest(self) -> bool:
+        """Whether a handler wants nothing of what was there before its process."""
+        return any(h.delivery == "latest" for h in self.handlers)
+
+    @property
     def waits(self) -> tuple[str, ...]:
         """The events that flowc makes for its handlers that wait."""
         found = [d.event for d in self.deadlines]

@@ -180,10 +180,6 @@ def _of_handler(system: System, service: str, handler: Handler) -> Iterator[Unsu
     why = cannot_wait(system, handler)
     if why is not None:
         yield Unsupported(handler.kind, service, at, why)
-    if handler.within_ms is not None:
-        yield Unsupported("within", service, at, "it is not watched yet")
-    if handler.delivery == "latest":
-        yield Unsupported("delivery latest", service, at, "every event is delivered")
     if handler.ordered_by is not None and handler.kind == "on":
         keys = {_key(system, trigger.name) for trigger in handler.triggers}
         if keys != {handler.ordered_by.name}:

@@ -23,6 +23,8 @@ class Part(NamedTuple):
     deferred: list[int]
     resolved: list[int]
     handled: int
+    late: dict[str, int] = {}  # noqa: RUF012 - of a tuple, never changed
+    passed: int = 0
 
 
 Blame = Callable[[Rows, int, str], wire.Parked]
@@ -40,6 +42,8 @@ class Draft:
         self.deferred: list[int] = []
         self.resolved: list[int] = []
         self.handled = 0
+        self.late: dict[str, int] = {}
+        self.passed = 0
         self._handled_rows: list[Rows] = []
 
     @property
@@ -70,7 +74,7 @@ class Draft:
             if out.size <= STEP_BYTES_MAX and len(out.batches) <= limits.BATCHES_PER_MESSAGE_MAX:
                 yield Part(
                     self.begin, self.end, out, self.parked, self.deferred, self.resolved,
-                    self.handled,
+                    self.handled, self.late, self.passed,
                 )  # fmt: skip
                 return
             causes = self.outbox.causes()

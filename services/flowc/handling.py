@@ -6,9 +6,11 @@ What comes of rows goes into a draft. `now` is the caller's monotonic clock, in 
 from __future__ import annotations
 
 import random
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 from flowc.attempts import LASTING, try_all
+from flowc.budgets import Budgets
 from flowc.calls import Call, Failed, NoCall
 from flowc.errors import HaltedError, KilledError
 from flowc.load import Handler, user_trace
@@ -19,6 +21,7 @@ from flowc_dsl.plan import RetryPlan, ServicePlan
 if TYPE_CHECKING:
     import logging
 
+    from flowc.clock import Clock
     from flowc.codec import Codecs
     from flowc.draft import Draft
     from flowc.reports import Reports
@@ -27,7 +30,8 @@ if TYPE_CHECKING:
 
 
 class Handling:
-    """`handlers` and `calls` by event; `past` are the calls that rebuild memory."""
+    """`handlers` and `calls` by event; `past` are the calls that rebuild memory, and `older` those
+    for events that were there before the process: handlers of `delivery latest` don't want them."""
 
     def __init__(
         self,
@@ -39,12 +43,19 @@ class Handling:
         log: logging.Logger,
         seed: int,
         suspects: Suspects | None,
+        clock: Clock,
         past: dict[str, Call] | None = None,
+        older: dict[str, Call] | None = None,
     ) -> None:
         self.retries = Retries()
         self._codecs, self._handlers, self._reports, self._log = codecs, handlers, reports, log
         self._calls = {event: calls.get(event) or NoCall() for event in service.subscribes}
         self._past = self._calls if past is None else past
+        self._older = self._calls if older is None else older
+        self._latest = {e for e, own in handlers.items() if _any_latest(own)}
+        self._budgets = Budgets(handlers, clock, log)
+        self.began = 0  # what was there before has offsets below
+        self._passed = 0  # and not told yet
         self._dice = random.Random(seed)  # noqa: S311 - jitter
         self._suspects = suspects
 
@@ -58,12 +69,39 @@ class Handling:
 
     def run(self, rows: Rows, draft: Draft, now: float) -> None:
         """Handle the rows in order; those of a key that waits are deferred."""
+        if rows.event in self._latest and rows.offsets[0] < self.began:
+            older = bisect_left(rows.offsets, self.began)
+            self._run_older(rows.part(0, older), draft, now)
+            rows = rows.part(older, len(rows))
+        if len(rows):
+            self._run(self._calls[rows.event], rows, draft, now)
+
+    def _run_older(self, rows: Rows, draft: Draft, now: float) -> None:
+        """Handlers of `delivery latest` pass them over; others of the same event do not."""
+        draft.passed += len(rows)
+        self._passed += len(rows)
+        if self._has_older(rows.event):
+            self._run(self._older[rows.event], rows, draft, now)
+
+    def _has_older(self, event: str) -> bool:
+        """Whether there is a handler that wants what was there before."""
+        return any(h.declared.delivery != "latest" for h in self._handlers[event])
+
+    def tell_passed(self, through: int) -> None:
+        """All below `through` was seen: say once what was passed over, when that is over."""
+        if self._passed and through >= self.began:
+            self._log.info(
+                "%d events that were there before are passed over, as declared by `delivery "
+                "latest`", self._passed,
+            )  # fmt: skip
+            self._passed = 0
+
+    def _run(self, call: Call, rows: Rows, draft: Draft, now: float) -> None:
         if self._cautious and len(rows) > 1:
             for index in range(len(rows)):
-                self.run(rows.part(index, index + 1), draft, now)
+                self._run(call, rows.part(index, index + 1), draft, now)
             return
         draft.ran(rows)
-        call = self._calls[rows.event]
         if call.whole:
             self._run_whole(call, rows, draft, now)
             return
@@ -77,12 +115,17 @@ class Handling:
             part = rows.part(begin, end)
             failed = self._call(call, part, draft.outbox, attempt=1)
             if failed is None:
-                draft.handled += end - begin
+                self._handled(part, draft)
                 begin = end
             else:
-                draft.handled += failed.row
+                self._handled(part.part(0, failed.row), draft)
                 self._failed(part, failed, draft, now)
                 begin += failed.row + 1
+
+    def _handled(self, rows: Rows, draft: Draft) -> None:
+        draft.handled += len(rows)
+        if len(rows):
+            self._budgets.handled(rows, draft)
 
     @property
     def _cautious(self) -> bool:
@@ -125,7 +168,7 @@ class Handling:
             rows = rows.take(free)
         failed = self._call(call, rows, draft.outbox, attempt=1)
         if failed is None:
-            draft.handled += len(rows)
+            self._handled(rows, draft)
         elif len(rows) == 1:
             self._failed(rows, failed, draft, now)
         else:
@@ -151,8 +194,10 @@ class Handling:
                 )  # fmt: skip
             rows = rows.part(len(part), len(rows))
 
-    def _hold(self, rows: Rows, index: int, draft: Draft, *, attempts: int, due: float) -> None:
-        self.retries.hold(rows.take([index]), attempts=attempts, due=due)
+    def _hold(
+        self, rows: Rows, index: int, draft: Draft, *, attempts: int, due: float, error: str = ""
+    ) -> None:
+        self.retries.hold(rows.take([index]), attempts=attempts, due=due, error=error)
         draft.deferred.append(rows.offsets[index])
 
     def _failed(self, rows: Rows, failed: Failed, draft: Draft, now: float) -> None:
@@ -161,37 +206,68 @@ class Handling:
         if isinstance(error, LASTING):
             draft.parked.append(self._reports.parked(rows, failed.row, user_trace(error), 1))
             return
-        due = now + backoff_s(self._retry_plan(rows.event), 1, self._dice)
-        self._hold(rows, failed.row, draft, attempts=1, due=due)
+        row = rows.part(failed.row, failed.row + 1)
+        due = self._due(row, 1, now)
+        self._hold(rows, failed.row, draft, attempts=1, due=due, error=user_trace(error))
+
+    def _due(self, row: Rows, attempts: int, now: float) -> float:
+        """When to try again, after so many attempts, or to give up because the time is over."""
+        pause = backoff_s(self._retry_plan(row.event), attempts, self._dice)
+        return now + max(min(pause, self._budgets.left_s(row)), 0.0)
 
     def retry(self, held: Held, draft: Draft, now: float) -> None:
-        """Try an event again. Raises `HaltedError`."""
-        row, event = held.row, held.row.event
-        plan = self._retry_plan(event)
+        """Try an event again, unless its time is over. Raises `HaltedError`."""
+        row = held.row
         draft.ran(row)
-        failed = self._call(self._calls[event], row, draft.outbox, attempt=held.attempts + 1)
-        if failed is None:
-            draft.handled += 1
-        else:
-            attempts = held.attempts + 1
-            self._reports.complain(event, held.offset, attempts, failed.error)
-            lasting = isinstance(failed.error, LASTING)
-            if not lasting and attempts <= plan.attempts:
-                self.retries.again(held, now + backoff_s(plan, attempts, self._dice))
-                return
-            if lasting or plan.then == "park":
-                parked = self._reports.parked(row, 0, user_trace(failed.error), attempts)
-                draft.parked.append(parked)
-            elif plan.then == "halt":
-                raise HaltedError(
-                    f"{self._reports.names(event)} gave up on {event} at offset {held.offset} "
-                    f"after {attempts} attempts, and is declared `then halt`: {failed.error!r}"
-                )
-            else:
-                self._log.error("%s at offset %d dropped, as declared", event, held.offset)
+        if held.attempts and self._budgets.over(row):
+            why = self._budgets.why(row, held.attempts, held.error)
+            self._give_up(row, held.attempts, why, draft)
+        elif not self._try_again(held, draft, now):
+            return
         draft.resolved.append(held.offset)
         self.retries.done(held, now)
+
+    def _try_again(self, held: Held, draft: Draft, now: float) -> bool:
+        """Whether that was the end of it."""
+        row, event, attempts = held.row, held.row.event, held.attempts + 1
+        failed = self._call(self._call_of(row), row, draft.outbox, attempt=attempts)
+        if failed is None:
+            self._handled(row, draft)
+            return True
+        self._reports.complain(event, held.offset, attempts, failed.error)
+        trace = user_trace(failed.error)
+        if isinstance(failed.error, LASTING):
+            draft.parked.append(self._reports.parked(row, 0, trace, attempts))
+        elif attempts <= self._retry_plan(event).attempts:
+            self.retries.again(held, self._due(row, attempts, now), trace)
+            return False
+        else:
+            self._give_up(row, attempts, trace, draft)
+        return True
+
+    def _call_of(self, row: Rows) -> Call:
+        """Who handles an event that is tried again: as when it was tried first."""
+        event = row.event
+        older = event in self._latest and row.offsets[0] < self.began and self._has_older(event)
+        return (self._older if older else self._calls)[event]
+
+    def _give_up(self, row: Rows, attempts: int, why: str, draft: Draft) -> None:
+        event, offset = row.event, row.offsets[0]
+        then = self._retry_plan(event).then
+        if then == "park":
+            draft.parked.append(self._reports.parked(row, 0, why, attempts))
+        elif then == "halt":
+            raise HaltedError(
+                f"{self._reports.names(event)} gave up on {event} at offset {offset} "
+                f"after {attempts} attempts, and is declared `then halt`: {why.splitlines()[0]}"
+            )
+        else:
+            self._log.error("%s at offset %d dropped, as declared: %s", event, offset, why)
 
     def _retry_plan(self, event: str) -> RetryPlan:
         handlers = self._handlers.get(event)
         return handlers[0].retry if handlers else RetryPlan()
+
+
+def _any_latest(handlers: list[Handler]) -> bool:
+    return any(h.declared.delivery == "latest" for h in handlers)

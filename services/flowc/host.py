@@ -96,6 +96,7 @@ class Host:
             service, slot, serving.codecs, serving.handlers, serving.calls(), self._send,
             seed=os.getpid(), suspects=suspects,
             past=serving.calls(lambda declared: declared.replayed),
+            older=serving.calls(lambda declared: declared.delivery != "latest"),
         )  # fmt: skip
 
     def _send(self, message: wire.Message, bodies: Sequence[memoryview]) -> None:

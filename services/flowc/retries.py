@@ -20,6 +20,7 @@ class Held:
     key: Any
     attempts: int = 0
     due: float = 0.0
+    error: str = ""  # of the last attempt
 
     @property
     def offset(self) -> int:
@@ -45,10 +46,10 @@ class Retries:
         """What has to wait: events of these keys."""
         return self._queues
 
-    def hold(self, row: Rows, *, attempts: int, due: float) -> None:
+    def hold(self, row: Rows, *, attempts: int, due: float, error: str = "") -> None:
         """Add an event, behind those of its key. One without a key blocks nothing."""
         key = row.keys[0]
-        held = Held(row, object() if key is None else key, attempts, due)
+        held = Held(row, object() if key is None else key, attempts, due, error)
         self._offsets.add(held.offset)
         queue = self._queues.setdefault(held.key, deque())
         queue.append(held)
@@ -66,10 +67,10 @@ class Retries:
         _, _, key = heapq.heappop(self._due)
         return self._queues[key][0]
 
-    def again(self, held: Held, due: float) -> None:
+    def again(self, held: Held, due: float, error: str) -> None:
         """It failed again."""
         held.attempts += 1
-        held.due = due
+        held.due, held.error = due, error
         self._schedule(held)
 
     def done(self, held: Held, now: float) -> None:

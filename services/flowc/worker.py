@@ -77,8 +77,8 @@ class _Delivery:
 
 
 class Worker:
-    """`handlers` and `calls` by event; `past` are the calls that rebuild memory, if not the
-    same."""
+    """`handlers` and `calls` by event; `past` are the calls that rebuild memory, and `older` the
+    ones for events that were there before the process, where they are not the same."""
 
     def __init__(
         self,
@@ -93,6 +93,7 @@ class Worker:
         clock: Clock | None = None,
         suspects: Suspects | None = None,
         past: dict[str, Call] | None = None,
+        older: dict[str, Call] | None = None,
     ) -> None:
         self.service, self.slot = service, slot
         self._codecs, self._send = codecs, send
@@ -110,7 +111,9 @@ class Worker:
             self._log,
             seed,
             suspects,
+            self._clock,
             past,
+            older,
         )
         self._queue: deque[_Delivery] = deque()
         self._unconfirmed: deque[tuple[wire.Step, list[memoryview], int]] = deque()
@@ -167,6 +170,7 @@ class Worker:
         if fresh:
             self._number = assign.number
             self._waits.begin(assign.since)
+            self._handling.began = assign.end
             self._draft = Draft(assign.cursor, self._codecs)
             self._replaying_to = assign.cursor if replay and assign.cursor > 0 else None
         else:
@@ -373,6 +377,7 @@ class Worker:
     def _delivery_done(self, deliver: wire.Deliver) -> None:
         if deliver.mode == "live":
             self._draft.end = deliver.end
+            self._handling.tell_passed(deliver.end)
             waited = self._now - self._draft_since
             if (
                 not self._draft.quiet
@@ -443,7 +448,7 @@ class Worker:
         return wire.Step(
             self.service.name, self.slot, self._assign.epoch, part.before, part.after,
             part.out.batches, part.parked, part.deferred, part.resolved, part.handled, number,
-            self._waits.open,
+            self._waits.open, part.late, part.passed,
         )  # fmt: skip
 
     def _say(

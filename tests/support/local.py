@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from flowc.calls import Who, make_call
+from flowc.calls import Call, Who, make_call
 from flowc.classes import Classes, use_plan
 from flowc.clock import Clock
 from flowc.codec import Codecs
@@ -19,7 +19,7 @@ from flowc.mock import mock_handlers
 from flowc.packing import EmittedBatch, Packer, by_type
 from flowc.rows import offsets_of
 from flowc.worker import MemoryLostError, Worker
-from flowc_dsl.plan import Plan
+from flowc_dsl.plan import HandlerPlan, Plan
 from flowc_engine.bus import wire
 from flowc_engine.core import effects as fx
 from flowc_engine.core.broker import BrokerCore
@@ -97,13 +97,26 @@ class Local:
                 function = function_of(name, call, given_events(declared, trigger))
                 handlers.setdefault(trigger, []).append(Handler(trigger, function, plans[index]))
         who = Who(service, slot)
-        calls = {n: make_call(h, self.codecs, who, self.loop) for n, h in handlers.items()}
+
+        def calls(wanted: Callable[[HandlerPlan], bool]) -> dict[str, Call]:
+            own = {n: [h for h in found if wanted(h.declared)] for n, found in handlers.items()}
+            return {n: make_call(own.get(n, []), self.codecs, who, self.loop) for n in subscribes}
+
+        subscribes = declared.subscribes
 
         def send(message: wire.Message, bodies: Iterable[memoryview]) -> None:
             self.outbound.append((peer, message, [bytes(b) for b in bodies]))
 
         worker = self.workers[peer] = Worker(
-            declared, slot, self.codecs, handlers, calls, send, clock=self.clock
+            declared,
+            slot,
+            self.codecs,
+            handlers,
+            calls(lambda _: True),
+            send,
+            clock=self.clock,
+            past=calls(lambda h: h.replayed),
+            older=calls(lambda h: h.delivery != "latest"),
         )
         self._hello(peer, worker)
         return worker

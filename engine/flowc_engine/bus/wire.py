@@ -111,7 +111,9 @@ class Step(Message, frozen=True):
     formerly deferred ones that are done (their outputs are among `batches`) or parked. `handled`
     counts the events that were handled. `number` is the step's own, dense over the slot's life:
     `Assign` says which comes next, so a process knows which of its steps were taken. `open`: the
-    deadlines that are set and the events that wait for a partner behind it. Bodies follow.
+    deadlines that are set and the events that wait for a partner behind it. `late`: by handler, how
+    many were handled later than `within`; `passed`: those that `delivery latest` passes over.
+    Bodies follow.
     """
 
     service: str
@@ -126,6 +128,8 @@ class Step(Message, frozen=True):
     handled: int = 0
     number: int = 0
     open: int = 0
+    late: dict[str, int] = {}
+    passed: int = 0
 
 
 class Replayed(Message, frozen=True):
@@ -212,7 +216,8 @@ class Assign(Message, frozen=True):
     partitions: below nothing), are not the slot's. `deferred` are retried by the slot: it gets
     them in `Deliver`s with `deferred` set. `parked` are no part of its past. `number` is the next
     step's. Handlers that wait do so for events from the offset `since[event]` on, and nothing is
-    due before all below `end` was seen: a `Deliver` ends there, or behind it.
+    due before all below `end` was seen: a `Deliver` ends there, or behind it. For handlers of
+    `delivery latest`, what is below `end` is what was there before.
     """
 
     service: str
@@ -323,6 +328,8 @@ class SlotStatus(msgspec.Struct, frozen=True, array_like=True):
     parked: int  # now, neither retried nor dropped
     deferred: int
     open: int = 0  # deadlines that are set, events that wait for a partner
+    late: dict[str, int] = {}  # since the broker started, as `handled`; see `Step`
+    passed: int = 0
 
 
 class SourceStatus(msgspec.Struct, frozen=True, array_like=True):

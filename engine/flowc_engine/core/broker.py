@@ -64,7 +64,9 @@ class BrokerCore:
         if slots is not None:
             self._append(rec.Slots(_time_us(now_ms), [], [], slots), 0, [])
         self._slots: dict[SlotKey, SlotSession] = {
-            (service.name, slot): SlotSession((service.name, slot), frozenset(service.subscribes))
+            (service.name, slot): SlotSession(
+                (service.name, slot), frozenset(service.subscribes), service.latest
+            )
             for service in plan.services
             for slot in range(service.replicas)
         }
@@ -385,9 +387,7 @@ class BrokerCore:
             message.parked, message.deferred, message.resolved,
         )  # fmt: skip
         self._append(entry, rows, bodies, lazy=not moved)
-        session.open = message.open
-        session.handled += message.handled
-        session.emitted += rows
+        session.count(message)
         session.settle(message.after)
         stepped = wire.Stepped(message.service, message.slot, message.epoch, message.after)
         self._send_when_durable(peer, stepped)
@@ -404,7 +404,7 @@ class BrokerCore:
 
     def _assign(self, session: SlotSession, now_ms: int) -> None:
         state = self.state.slots[session.key]
-        if session.assigned_ms is None and state.since:
+        if session.assigned_ms is None and (state.since or session.latest):
             session.seen_by = self.durable_offset
         session.assigned_ms = now_ms
         assert session.peer is not None

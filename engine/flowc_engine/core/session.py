@@ -30,6 +30,7 @@ class SlotSession:
 
     key: SlotKey
     events: frozenset[str]
+    latest: bool = False
     peer: bytes | None = None
     incarnation: str = ""
     epoch: int = 0
@@ -48,8 +49,11 @@ class SlotSession:
     handled: int = 0
     emitted: int = 0
     seen_by: int = 0
-    """A process with handlers that wait is told when it has seen all below this offset."""
+    """A process with handlers that wait is told when it has seen all below this offset; one of
+    `delivery latest` handlers, that it was there before."""
     open: int = 0
+    late: dict[str, int] = field(default_factory=dict)
+    passed: int = 0
 
     def connect(self, peer: bytes, incarnation: str, epoch: int, assign_record: int) -> None:
         """A process took the slot over."""
@@ -143,6 +147,15 @@ class SlotSession:
         mode: Literal["live", "replay"] = "live" if self.replay_until is None else "replay"
         return wire.Deliver(*self.key, self.epoch, begin, end, mode, batches)
 
+    def count(self, step: wire.Step) -> None:
+        """What a step says that it did."""
+        self.open = step.open
+        self.handled += step.handled
+        self.emitted += sum(batch.rows for batch in step.batches)
+        self.passed += step.passed
+        for handler, late in step.late.items():
+            self.late[handler] = self.late.get(handler, 0) + late
+
     def settle(self, through: int) -> None:
         """All deliveries that end at or below `through` are answered."""
         while self.outstanding and self.outstanding[0][0] <= through:
@@ -174,4 +187,6 @@ class SlotSession:
             parked=len(state.parked_now),
             deferred=len(state.deferred),
             open=self.open,
+            late=dict(self.late),
+            passed=self.passed,
         )

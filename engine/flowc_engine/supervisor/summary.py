@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections import Counter
+from dataclasses import asdict, dataclass, field
 from typing import TextIO
 
 from flowc_engine.supervisor import core as sc
@@ -18,7 +19,9 @@ FORMAT_VERSION = "1.0"
 class ServiceSummary:
     """A service over its replicas. `handled` and `emitted` are of this run, `lag` is what it left
     unconsumed (offsets, so an upper bound), `parked` is of all runs on this state. `waiting`:
-    events that have set a deadline, or wait for a partner."""
+    events that have set a deadline, or wait for a partner. `late`: by handler, events of this run
+    that were handled later than its `within`; `passed_over`: those that `delivery latest` did not
+    want."""
 
     name: str
     replicas: int
@@ -31,6 +34,8 @@ class ServiceSummary:
     restarts: int
     state: str  # stopped, or failed
     reason: str = ""
+    late: dict[str, int] = field(default_factory=dict)
+    passed_over: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +118,8 @@ def _service(name: str, core: sc.RunCore, tally: Tally) -> ServiceSummary:
         restarts=sum(s.restarts.total for s in states),
         state="failed" if failed else "stopped",
         reason=failed[0].reason if failed else "",
+        late=dict(sum((Counter(c.late) for c in counts), Counter())),
+        passed_over=sum(c.passed for c in counts),
     )
 
 
@@ -159,6 +166,13 @@ def _lines(summary: RunSummary) -> list[str]:
             waiting = _count(service.waiting, "event")
             lines.append(
                 f"{service.name}: {waiting} for which a deadline or a partner is still out"
+            )
+        for handler, late in sorted(service.late.items()):
+            lines.append(f"{handler}: {_count(late, 'event')} handled later than its `within`")
+        if service.passed_over:
+            lines.append(
+                f"{service.name} passed over {_count(service.passed_over, 'event')}, as declared "
+                "by `delivery latest`"
             )
     restarts = (("broker", summary.broker_restarts), ("log process", summary.log_restarts))
     lines += [f"{name}: {_count(n, 'restart')}" for name, n in restarts if n]

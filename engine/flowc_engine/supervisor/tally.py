@@ -21,6 +21,8 @@ class Counts:
     deferred: int = 0
     lag: int = 0
     open: int = 0
+    late: dict[str, int] = field(default_factory=dict)
+    passed: int = 0
 
 
 @dataclass(slots=True)
@@ -50,7 +52,8 @@ class Tally:
             base = self._base.get(key, Counts())
             self.slots[key] = Counts(
                 base.handled + slot.handled, base.emitted + slot.emitted, slot.parked,
-                slot.deferred, slot.lag, slot.open,
+                slot.deferred, slot.lag, slot.open, _sum(base.late, slot.late),
+                base.passed + slot.passed,
             )  # fmt: skip
         self.sources.update({s.source: s.seq for s in status.sources})
         self._grow(status, now_ms)
@@ -93,3 +96,7 @@ class Tally:
         was, is_ = old.get(key, Counts()), new.get(key, Counts())
         span_s = max(now - then, 1) / 1000
         return (is_.handled - was.handled) / span_s, (is_.emitted - was.emitted) / span_s
+
+
+def _sum(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
+    return {key: one.get(key, 0) + other.get(key, 0) for key in {**one, **other}}
