@@ -7,6 +7,7 @@ import pytest
 
 from flowc_dsl import ProgramError, compile_program, unsupported
 from flowc_dsl.plan import DeadlinePlan, JoinPlan, Plan, RetryPlan, TimerPlan, TypePlan
+from flowc_dsl.planning import make_plan
 
 DATA = Path(__file__).parent / "data"
 FILES = {
