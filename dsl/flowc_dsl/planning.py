@@ -148,10 +148,8 @@ class Unsupported:
 
 
 def unsupported(system: System) -> list[Unsupported]:
-    """In the order of the text, services first."""
-    found = [one for service in system.services.values() for one in _of_service(system, service)]
-    found += [one for event in system.events.values() for one in _of_event(event)]
-    return found
+    """In the order of the text."""
+    return [one for service in system.services.values() for one in _of_service(system, service)]
 
 
 def _of_service(system: System, service: Service) -> Iterator[Unsupported]:
@@ -190,9 +188,3 @@ def _of_handler(system: System, service: str, handler: Handler) -> Iterator[Unsu
 def _key(system: System, name: str) -> str | None:
     event = system.events.get(name)
     return event.key.name if event is not None and event.key is not None else None
-
-
-def _of_event(event: Event) -> Iterator[Unsupported]:
-    if event.retain_ms is not None:
-        text = "nothing is deleted yet"
-        yield Unsupported("retain", event.name, event.span, text, refuses=False)

@@ -9,6 +9,7 @@
     log.duckdb      the event log, touched by the log process only (DuckDB loses its lock if another
                     descriptor of the same process is closed)
     keys/           who may come over TCP, see `keys`; outlives `--fresh`
+    archive/        Parquet files, see `flowc_engine.log.archive`
     logs/           one text file a process
     sockets         a text file: the folder of the run's ipc sockets
     replays/        forks of the log, see `flowc_engine.replaying.fork`

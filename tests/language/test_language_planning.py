@@ -68,7 +68,6 @@ def test_what_is_not_honoured_yet_is_named():
         ("store", "Stock", True),
         ("store", "Payments", True),
         ("replicas 1 to 4", "Payments", False),
-        ("retain", "OrderPlaced", False),
     }
 
 

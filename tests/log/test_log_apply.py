@@ -63,7 +63,9 @@ def every_type() -> Plan:
         FieldPlan("notes", TypePlan("map", args=(scalar("string"), scalar("int", optional=True)))),
     ]
     structs = {"Line": (FieldPlan("sku", scalar("string")), FieldPlan("id", scalar("uuid")))}
-    event = EventPlan("Everything", "event", 3, "f_uuid", tuple(fields), external=True)
+    event = EventPlan(
+        "Everything", "event", 3, "f_uuid", tuple(fields), external=True, retain_ms=1_000
+    )
     return Plan("Types", (event,), (), structs, {"Reason": ("DECLINED",)})
 
 
@@ -105,7 +107,8 @@ def fetch(file, sql):
         return con.execute(sql).fetchall()
 
 
-def test_every_type_comes_back_as_it_was(tmp_path):
+@pytest.mark.parametrize("exported", [False, True])
+def test_every_type_comes_back_as_it_was(tmp_path, exported):
     plan = every_type()
     full = {f"{p}_{k}": v for p in "fo" for k, v in SCALARS.items()}
     nested = {
@@ -121,6 +124,7 @@ def test_every_type_comes_back_as_it_was(tmp_path):
     journal.emit("Everything", *rows)
     with Opened(tmp_path, plan) as log:
         log.catch_up(journal.durable)
+        assert not exported or log.store.retain(TIME_US + 2_000_000)
         log.store.checkpoint()
         asked = History(1, ["Everything"], 0, 10)
         _, stream = history(log.store.readers, WireSchemas(plan), asked, 2)

@@ -211,7 +211,7 @@ def test_the_view_shows_what_a_lifted_batch_has(made: Evolution) -> None:
         rows = pa.table(sent).append_column("_offset", pa.array(range(len(made.rows)), pa.int64()))
         con.register("batch", rows.append_column("_source", pa.nulls(len(made.rows), pa.string())))
         con.execute(f'INSERT INTO "E@v1" SELECT {tables[0].values_sql()} FROM batch')
-        con.execute(f"CREATE VIEW E AS {view_sql('memory.main', history, 'E', tables)}")
+        con.execute(f"CREATE VIEW E AS {view_sql('memory.main', history, 'E', tables, {})}")
         readers = Readers([con.cursor()])
         shown = own(read_rows(readers, WireSchemas(made.new), "E", 0, 10).to_pylist())
         readers.close()

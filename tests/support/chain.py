@@ -23,11 +23,11 @@ PLAN = Plan(
 )
 
 
-def chain(root: Path) -> StateDir:
+def chain(root: Path, plan: Plan = PLAN) -> StateDir:
     """0 and 1 are Placed; 0 leads to Paid 2, and that to Shipped 3 and 4; 4 is parked."""
     made = StateDir(root, "Chain")
     made.create()
-    adopt_plan(made, PLAN)
+    adopt_plan(made, plan)
     journal = JournalBuilder(made.journal, PLAN)
     journal.emit("Placed", {"k": "a"}, {"k": "b", "_time": TIME_US + 10_000_000}, source="shop")
     caused = {"_root": 0, "_cause": 0, "_time": TIME_US + 5_000}

@@ -20,11 +20,12 @@ from flowc_engine import limits
 from flowc_engine.bus import wire
 from flowc_engine.bus.client import Client
 from flowc_engine.generations import History, read_history
+from flowc_engine.log.archive import ExportError
 from flowc_engine.log.follow import Follower, durable_place, open_followed, set_aside
 from flowc_engine.log.progress import Progress, Reached
 from flowc_engine.log.readers import is_damage
 from flowc_engine.log.server import QueryServer
-from flowc_engine.log.store import LogStore
+from flowc_engine.log.store import CheckpointDelayedError, LogStore
 from flowc_engine.schema import WireSchemas
 from flowc_engine.state import StateDir
 
@@ -54,6 +55,7 @@ class LogProcess:
         self._retry_ms = limits.LOG_RETRY_MIN_MS
         self._apply_at = 0.0
         self._checkpoint_at = 0.0
+        self._retain_at = 0.0
         self._told: wire.Applied | None = None
         self._questions: list[int] = []
         self.stopping = False
@@ -97,7 +99,7 @@ class LogProcess:
         elif self._store is not None and self._store.unsaved:
             due = self._checkpoint_at
         elif self._store is not None:
-            return limits.HEARTBEAT_MS // 2
+            due = self._retain_at
         left_ms = int((due - time.monotonic()) * 1000) + 1
         return min(max(left_ms, 0), limits.HEARTBEAT_MS // 2)
 
@@ -150,6 +152,7 @@ class LogProcess:
                 self._apply()
             if self._store is not None:
                 self._checkpoint_if_due(self._store, now)
+                self._retain_if_due(self._store, now)
         except (duckdb.Error, OSError) as error:
             if is_damage(error):
                 self._set_aside(str(error))
@@ -189,9 +192,28 @@ class LogProcess:
     def _checkpoint_if_due(self, store: LogStore, now: float) -> None:
         full = store.bytes_since_save >= limits.LOG_CHECKPOINT_BYTES
         if store.unsaved and (full or now >= self._checkpoint_at):
+            self._checkpoint(store)
+
+    def _checkpoint(self, store: LogStore) -> None:
+        wait_ms = limits.LOG_CHECKPOINT_MS
+        try:
             store.checkpoint()
-            self._checkpoint_at = time.monotonic() + limits.LOG_CHECKPOINT_MS / 1000
-            self._tell(store)
+        except CheckpointDelayedError:
+            wait_ms = limits.LOG_LINGER_MS
+        self._checkpoint_at = time.monotonic() + wait_ms / 1000
+        self._tell(store)
+
+    def _retain_if_due(self, store: LogStore, now: float) -> None:
+        if now < self._retain_at:
+            return
+        wait_ms: float = limits.RETAIN_EVERY_MS
+        try:
+            if store.retain(time.time_ns() // 1000):
+                self._checkpoint(store)
+                wait_ms = (time.monotonic() - now) * 1000 * limits.RETAIN_DUTY
+        except ExportError as error:
+            note(f"nothing was exported: {error}")
+        self._retain_at = time.monotonic() + wait_ms / 1000
 
     def _tell(self, store: LogStore) -> None:
         applied = wire.Applied(store.applied.offset, store.applied.record, store.saved.record)
@@ -225,7 +247,7 @@ class LogProcess:
             if self._store is not None and self._store.unsaved:
                 self._store.checkpoint()
                 self._tell(self._store)
-        except (duckdb.Error, OSError) as error:
+        except (duckdb.Error, OSError, CheckpointDelayedError) as error:
             note(f"not saved, the journal keeps it: {error}")
 
     def _hear_the_end(self) -> None:

@@ -23,6 +23,7 @@ from flowc_engine.bus.client import configure
 from flowc_engine.generations import History, has_events, stored_history, stored_plan
 from flowc_engine.journal.ending import JournalHeldError, hold_journal, journal_end
 from flowc_engine.log import protocol
+from flowc_engine.log.archive import ExportError
 from flowc_engine.log.follow import Follower, open_followed, set_aside
 from flowc_engine.log.readers import QueryError, is_damage
 from flowc_engine.log.store import LogStore, Note, hold_log
@@ -190,6 +191,7 @@ class FileLog:
                 self._progress(store.applied.offset, durable.offset)
                 if store.bytes_since_save >= limits.LOG_CHECKPOINT_BYTES:
                     store.checkpoint()
+            self._retain(store)
             if store.unsaved:
                 store.checkpoint()
         except BaseException:
@@ -198,6 +200,14 @@ class FileLog:
         finally:
             follower.close()
         return store
+
+    def _retain(self, store: LogStore) -> None:
+        try:
+            for _ in range(limits.RETAIN_FILES_AT_OPEN_MAX):
+                if not store.retain(time.time_ns() // 1000):
+                    return
+        except ExportError as error:
+            self._note(f"nothing was exported: {error}")
 
     def close(self) -> None:
         """Let go of the file."""

@@ -7,6 +7,7 @@ statements that read are let through, one at a time, in a read-only transaction.
 from __future__ import annotations
 
 import queue
+import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -19,6 +20,14 @@ import pyarrow as pa
 from flowc_engine import limits
 
 _READING = frozenset({"SELECT", "EXPLAIN", "MULTI"})  # MULTI: what PIVOT is made of
+_GAP = r"(?:\s|--[^\n]*\n|/\*(?:(?!\*/).)*\*/)*"
+_EXPLAIN = re.compile(
+    rf"{_GAP}EXPLAIN\b{_GAP}(?:ANALYZE\b|\([\w\s,]*\))?{_GAP}", re.IGNORECASE | re.DOTALL
+)
+_QUERY = re.compile(
+    rf"(?:{_GAP}\()*{_GAP}(?:SELECT|FROM|WITH|VALUES|TABLE|SHOW|DESCRIBE|SUMMARIZE|(?:UN)?PIVOT)\b",
+    re.IGNORECASE | re.DOTALL,
+)
 _BATCH_ROWS = 8_192
 _STOP_POLL_S = 0.05
 
@@ -117,6 +126,20 @@ def _check(con: duckdb.DuckDBPyConnection, sql: str) -> None:
     kind = statements[0].type.name
     if kind not in _READING:
         raise QueryError("refused", f"the log is read-only: {kind} is not a query")
+    if kind != "SELECT":
+        _check_inner(con, sql)
+
+
+def _check_inner(con: duckdb.DuckDBPyConnection, sql: str) -> None:
+    """EXPLAIN and PIVOT may be of COPY too, which writes, also to the archive."""
+    explained = _EXPLAIN.match(sql)
+    inner = sql[explained.end() :] if explained else sql
+    try:
+        kinds = [statement.type.name for statement in con.extract_statements(inner)]
+    except duckdb.Error as error:
+        raise QueryError("sql", str(error)) from error
+    if kinds not in (["SELECT"], ["MULTI"]) or not _QUERY.match(inner):
+        raise QueryError("refused", "only a query can be explained or pivoted")
 
 
 def _run(con: duckdb.DuckDBPyConnection, sql: str, rows_max: int | None) -> Result:

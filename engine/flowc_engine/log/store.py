@@ -25,9 +25,11 @@ from flowc_engine import limits
 from flowc_engine.generations import History
 from flowc_engine.journal.disk import OS_DISK
 from flowc_engine.log import tables as tb
+from flowc_engine.log.archive import FOLDER, Archive
 from flowc_engine.log.layout import lay_out
 from flowc_engine.log.pending import Pending, Written
 from flowc_engine.log.readers import Readers, is_damage
+from flowc_engine.log.retention import Retention
 
 DATABASE = "log"
 SCHEMA = f"{DATABASE}.main"
@@ -43,6 +45,10 @@ class LogHeldError(Exception):
 
 class LogDamagedError(Exception):
     """The file can't be opened, or is no log of this journal."""
+
+
+class CheckpointDelayedError(Exception):
+    """A query is still at rows that are no longer in their table; try again when it has ended."""
 
 
 class Place(NamedTuple):
@@ -94,13 +100,17 @@ class LogStore:
         self._con = con
         self._rows = _Rows()
         con.register(_SOURCE, self._rows)
-        laid_out = lay_out(con, DATABASE, history)
+        archive = Archive(file.parent.resolve() / FOLDER)
+        laid_out = lay_out(con, DATABASE, history, archive)
         self._tables = {(t.event, t.version): t for own in laid_out.values() for t in own}
+        self._retention = Retention(con, SCHEMA, history, archive)
         self.applied = _read_applied(con)
         self.saved = self.applied  # survives without the journal
         self._written = self.applied
         self.bytes_since_save = 0
+        self._retained = False
         self.readers = Readers([reader_of(con) for _ in range(limits.QUERIES_AT_ONCE)])
+        con.execute(f"SET allowed_directories = [{literal(f'{archive.folder}/')}]")
         con.execute("SET enable_external_access = false")
         con.execute("SET lock_configuration = true")
         self.file = file
@@ -123,15 +133,29 @@ class LogStore:
     @property
     def unsaved(self) -> bool:
         """Whether a checkpoint has something to do."""
-        return self.saved != self.applied
+        return self.saved != self.applied or self._retained
+
+    def retain(self, now_us: int) -> bool:
+        """Export rows that are older than their events are kept, one file at most, and take them
+        out of their table; whether there was any. A checkpoint makes it durable.
+
+        Raises `ExportError` (nothing has changed), and `duckdb.Error`.
+        """
+        moved = self._retention.step(self._tables, self.applied.offset, now_us)
+        self._retained = self._retained or moved
+        return moved
 
     def checkpoint(self) -> None:
-        """Make all that was applied independent of the journal. Raises `duckdb.Error`."""
+        """Make all that was applied independent of the journal. Raises `duckdb.Error`; of a
+        query that still reads what was exported, `CheckpointDelayedError`."""
         if self._written != self.applied:
             self._con.execute(_applied_sql(self.applied))
             self._written = self.applied
-        self._con.execute(f"CHECKPOINT {DATABASE}")
-        self.saved = self.applied
+        try:
+            self._con.execute(f"CHECKPOINT {DATABASE}")
+        except duckdb.TransactionException as error:
+            raise CheckpointDelayedError(str(error)) from error
+        self.saved, self._retained = self.applied, False
         self.bytes_since_save = 0
 
     def close(self) -> None:

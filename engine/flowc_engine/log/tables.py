@@ -3,14 +3,16 @@
 
 A table is named as its event, as long as there is one version of it. Events of several versions are
 in tables of their own (`OrderPlaced@v1`), as they were written, and what is named as the event is a
-view of all of them, lifted to the declaration in force. Columns are the event's fields in the order
+view of all of them, lifted to the declaration in force. So are those of which rows were exported to
+the archive: the view has them too. Columns are the event's fields in the order
 of the declaration, then `ENVELOPE_COLUMNS`. DuckDB compares names without regard to case.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -28,6 +30,9 @@ ENVELOPE_COLUMNS: Final = (
     ("_version", "INTEGER"),
 )
 
+_ENVELOPE_NAMES: Final = tuple(name for name, _ in ENVELOPE_COLUMNS)
+_INTERVAL: Final = re.compile(r'("(?:[^"]|"")*")|\bINTERVAL\b')  # but not a field of that name
+
 SYSTEM_TABLES: Final = {
     "_meta": "journal_id UBIGINT, format INTEGER, system VARCHAR, created TIMESTAMPTZ",
     # The row with the highest record says where the log is.
@@ -38,10 +43,13 @@ SYSTEM_TABLES: Final = {
     "_unparked": "_offset BIGINT, service VARCHAR, slot INTEGER, action VARCHAR, time TIMESTAMPTZ",
     "_rejected": "_offset BIGINT, rows INTEGER, event VARCHAR, source VARCHAR, error VARCHAR, "
     "body BLOB",
+    "_exports": "event VARCHAR, version INTEGER, file VARCHAR, first BIGINT, last BIGINT, "
+    "rows BIGINT, bytes BIGINT, sum UBIGINT, modified_ns BIGINT, time TIMESTAMPTZ",
 }
 """`_types`: the tables of events, one for each version, and the columns they were made with, as
 JSON. `_rejected`: batches of the journal that no table can take, as they are in the journal.
-`_unparked`: parked events that were let go, with `retry` or `drop` as the action."""
+`_unparked`: parked events that were let go, with `retry` or `drop` as the action. `_exports`: files
+of the archive that have the rows which are no longer in the tables."""
 
 PARKED_VIEW: Final = "_parked_now"
 _PARKED_NOW: Final = """
@@ -78,7 +86,7 @@ class LogSchemaError(Exception):
 @dataclass(frozen=True, slots=True)
 class EventTable:
     """The table of a version of an event type. `columns` are (name, DuckDB type), the event's own.
-    `alone`: there is no other version."""
+    `alone`: there is no other version, and all of its rows are in the table."""
 
     event: str
     version: int
@@ -88,8 +96,14 @@ class EventTable:
 
     @property
     def name(self) -> str:
-        """What the table is called; not an identifier if there are several versions."""
-        return self.event if self.alone else f"{self.event}@v{self.version}"
+        """What the table is called; not an identifier if it is not alone."""
+        return self.event if self.alone else self.own_name
+
+    @property
+    def own_name(self) -> str:
+        """The name with the version: of the table unless it is alone, and of its folder in the
+        archive."""
+        return f"{self.event}@v{self.version}"
 
     def create_sql(self, schema: str) -> str:
         """Makes the table in `schema`."""
@@ -103,6 +117,16 @@ class EventTable:
         envelope = ["_offset", "_time", "_source", "_cause", "coalesce(_root, _offset)"]
         return ", ".join([*own, *envelope, "_partition", str(self.version)])
 
+    def exported_sql(self) -> str:
+        """The select list of its rows as they are exported: Parquet's intervals are of ms, so they
+        become text."""
+        return ", ".join([*(_text(*column) for column in self.columns), *_ENVELOPE_NAMES])
+
+    def imported_sql(self) -> str:
+        """The select list that makes its rows of exported ones."""
+        own = [f"CAST({quote(name)} AS {kind}) AS {quote(name)}" for name, kind in self.columns]
+        return ", ".join([*own, *_ENVELOPE_NAMES])
+
     @property
     def columns_json(self) -> str:
         """For `_types`."""
@@ -112,6 +136,12 @@ class EventTable:
 def _value(name: str, kind: str) -> str:
     """A UUID travels as text, also within lists and structs; all else has its type already."""
     return f"CAST({quote(name)} AS {kind})" if "UUID" in kind else quote(name)
+
+
+def _text(name: str, kind: str) -> str:
+    """A column with the intervals in it as text, also within lists and structs."""
+    text = _INTERVAL.sub(lambda found: found[1] or "VARCHAR", kind)
+    return quote(name) if text == kind else f"CAST({quote(name)} AS {text}) AS {quote(name)}"
 
 
 def duckdb_type(plan: Plan, type_plan: TypePlan) -> str:
@@ -162,9 +192,12 @@ def _versions(history: History, event: EventPlan) -> tuple[EventTable, ...]:
     return named([found[version] for version in sorted(found)])
 
 
-def named(tables: Sequence[EventTable]) -> tuple[EventTable, ...]:
-    """The tables of one event, under their names."""
-    return tuple(replace(table, alone=len(tables) == 1) for table in tables)
+def named(
+    tables: Sequence[EventTable], *, exported: Collection[str] = ()
+) -> tuple[EventTable, ...]:
+    """The tables of one event, under their names. `exported`: the events that have exports."""
+    alone = len(tables) == 1 and tables[0].event not in exported
+    return tuple(replace(table, alone=alone) for table in tables)
 
 
 def _check_names(names: Sequence[str], what: str) -> None:
@@ -191,14 +224,14 @@ def drift(old: EventTable, new: EventTable) -> str | None:
 
 
 def stored_tables(
-    rows: Iterable[tuple[str, int, str | None, str]],
+    rows: Iterable[tuple[str, int, str | None, str]], exported: Collection[str] = ()
 ) -> dict[str, tuple[EventTable, ...]]:
     """The tables that `_types` lists, by event."""
     found: dict[str, list[EventTable]] = {}
     for event, version, key, columns in sorted(rows, key=lambda row: row[:2]):
         table = EventTable(event, version, key, tuple((n, k) for n, k in json.loads(columns)))
         found.setdefault(event, []).append(table)
-    return {event: named(tables) for event, tables in found.items()}
+    return {event: named(tables, exported=exported) for event, tables in found.items()}
 
 
 def parked_view_sql(schema: str) -> str:

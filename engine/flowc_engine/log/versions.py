@@ -9,7 +9,7 @@ structs by name as Arrow's do.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flowc_dsl.lifting import Lift, Origin, Stored, Unliftable
@@ -21,8 +21,15 @@ from flowc_engine.log import tables as tb
 _MICROSECOND = dt.timedelta(microseconds=1)
 
 
-def view_sql(schema: str, history: History, event: str, tables: Sequence[tb.EventTable]) -> str:
-    """The query of the view of an event, over the tables of its versions.
+def view_sql(
+    schema: str,
+    history: History,
+    event: str,
+    tables: Sequence[tb.EventTable],
+    exported: Mapping[int, Sequence[str]],
+) -> str:
+    """The query of the view of an event, over the tables of its versions, and over what was
+    exported of each version: queries of rows as they are in the table.
 
     Raises `LogSchemaError` for a version that can't be lifted.
     """
@@ -33,12 +40,10 @@ def view_sql(schema: str, history: History, event: str, tables: Sequence[tb.Even
         lift = lift_of(by_version[table.version], now)
         if isinstance(lift, Unliftable):
             raise tb.LogSchemaError(str(lift))
-        parts.append(f"SELECT {_selected(history.plan, lift, table)} FROM {schema}.{_name(table)}")
+        selected = _selected(history.plan, lift, table)
+        parts.append(f"SELECT {selected} FROM {schema}.{quote(table.name)}")
+        parts += [f"SELECT {selected} FROM ({rows})" for rows in exported.get(table.version, ())]
     return " UNION ALL ".join(parts)
-
-
-def _name(table: tb.EventTable) -> str:
-    return quote(table.name)
 
 
 def _selected(plan: Plan, lift: Lift, table: tb.EventTable) -> str:

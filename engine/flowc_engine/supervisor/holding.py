@@ -50,7 +50,8 @@ def clear(state: StateDir) -> None:
     for path in list(state.path.iterdir()):
         if path.name in _OWN_NAMES or path.name.startswith("log.duckdb"):
             path.unlink()
-    shutil.rmtree(state.path / "log.spill", ignore_errors=True)
+    for name in ("log.spill", "archive"):
+        shutil.rmtree(state.path / name, ignore_errors=True)
     state.create()
 
 
