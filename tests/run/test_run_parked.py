@@ -15,6 +15,14 @@ def on_placed(event):
         raise ValueError(f"no {event.n}")
     return Paid(k=event.k, n=event.n)
 """
+AT_ONCE = """
+import flowc
+from flowc.events import Placed
+
+def feed(count):
+    columns = {"k": [f"k{n % 7}" for n in range(count)], "n": list(range(count))}
+    yield flowc.Batch.of(Placed, columns)
+"""  # so that no offset between them is another event's, however slow the machine is
 FLOW = """
 system Tiny
 external event Placed key k { k: string  n: int }
@@ -40,6 +48,7 @@ def make_failed(root: Path) -> Tiny:
     project.write("main.flow", FLOW)
     project.write("app/mended.py", project.root.joinpath("app/pay.py").read_text())
     project.write("app/pay.py", FAILS)
+    project.write("app/feed.py", AT_ONCE)
     project.feed(30)
     summary = project.summary()
     assert [s["parked"] for s in summary["services"]] == [3, 0]
