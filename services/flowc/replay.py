@@ -16,6 +16,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Final
 
@@ -56,6 +57,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--end", type=_place, required=True, help="where it ends")
     parser.add_argument("--from", dest="begin", type=int, required=True, help="the first offset")
     parser.add_argument("--to", type=int, required=True, help="the offset behind the last")
+    parser.add_argument("--without", type=_offsets, default=(), help="inputs to leave out, as 1,2")
     parser.add_argument("--pipe", type=int, required=True, help="the descriptor to write to")
     parser.add_argument("--terminal", action="store_true", help="Ctrl-C is for the user's code")
     args = parse(parser, sys.argv[1:] if argv is None else argv, broker=False)
@@ -69,7 +71,8 @@ def main(argv: list[str] | None = None) -> int:
         try:
             own = share_of(state_at(args.journal, args.end), service)
             with os.fdopen(args.pipe, "wb") as pipe:
-                replay = Replay(serving, args.slot, own, (args.begin, args.to), pipe)
+                span = (args.begin, args.to)
+                replay = Replay(serving, args.slot, own, span, pipe, args.without)
                 for read in records(args.journal, replay.reads_from, args.end):
                     if read.header.first_offset >= args.to:
                         break
@@ -84,16 +87,27 @@ def main(argv: list[str] | None = None) -> int:
     return run(f"service {args.service}", args.root, args.plan, body)
 
 
+def _offsets(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split(","))) if text else ()
+
+
 def _place(text: str) -> wire.Durable:
     return wire.Durable(*map(int, text.split(",")))
 
 
 class Replay:
     """Is shown records in their order, and says what comes of them: of those with offsets in
-    `span` (from, to), what the handlers emit; the ones before rebuild memory."""
+    `span` (from, to), what the handlers emit, but for those `without`; the ones before rebuild
+    memory."""
 
     def __init__(
-        self, serving: Serving, slot: int, own: Share, span: tuple[int, int], pipe: IO[bytes]
+        self,
+        serving: Serving,
+        slot: int,
+        own: Share,
+        span: tuple[int, int],
+        pipe: IO[bytes],
+        without: Sequence[int] = (),
     ) -> None:
         self._service = service = serving.service
         self._serving, self._pipe = serving, pipe
@@ -110,6 +124,7 @@ class Replay:
         self._reports = Reports(log, serving.handlers, Clock())
         self._waits = Waits(service, slot, serving.codecs)
         self._waits.begin(own.since)
+        self._without = frozenset(without)
         self._not_past = own.waiting | own.parked
         self._warmed = self._failed = 0
         self._said_s = 0.0
@@ -130,6 +145,7 @@ class Replay:
         for rows_ in in_order(self._own(read)):
             self._warm(rows_between(rows_, 0, self._begin))
             present = self._next(rows_between(rows_, self._begin, self._end))
+            present = _not_among(self._without, present)
             if len(present) and self._serving.handlers[present.event]:
                 called = self._handle(present, draft)
                 offsets = np.asarray(present.offsets, "<i8").tobytes()
@@ -162,7 +178,7 @@ class Replay:
         past = self._next(rows)
         if self._service.stateless or not len(past):
             return
-        past = past.take([i for i, o in enumerate(past.offsets) if o not in self._not_past])
+        past = _not_among(self._not_past, past)
         nowhere = Outbox(self._serving.codecs)
         call = self._past[past.event]
         for _ in try_all(_trying(call, nowhere), past, self._retries(past), whole=call.whole):
@@ -194,6 +210,12 @@ class Replay:
             made = protocol.Made(time_us, seen, out.batches, sizes, part.parked)
             protocol.write(self._pipe, made, out.bodies)
             seen = []
+
+
+def _not_among(offsets: frozenset[int], rows: Rows) -> Rows:
+    if offsets.isdisjoint(rows.offsets):
+        return rows
+    return rows.take([i for i, o in enumerate(rows.offsets) if o not in offsets])
 
 
 def _trying(call: Call, outbox: Outbox) -> Try:

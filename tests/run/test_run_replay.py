@@ -229,6 +229,24 @@ def test_code_that_cannot_be_used(ran: Tiny) -> None:
     assert sorted(ran.state.replays.glob("*")) == kept
 
 
+@pytest.mark.slow  # three deaths
+def test_what_killed_its_process_is_left_out(tmp_path: Path) -> None:
+    """9.30: unchanged code differs in nothing then too; named, it is tried, and kills again."""
+    project = make(tmp_path / "p", run=False)
+    deadly = PAY.replace(
+        "self.total += event.n", "self.total += event.n\n        self.die(event.n)"
+    )
+    deadly += "\n    def die(self, n):\n        import os\n        n == 17 and os._exit(7)\n"
+    project.write("app/pay.py", deadly)
+    project.summary()
+    answer = replay(project, "Pay", "--diff")
+    assert (answer["handled"], answer["deadly"]) == (29, 1)
+    assert answer["diff"]["same"] == 29
+    one = project.ask("replay", "main.flow", "Pay", "--at", str(placed(project)[17]))
+    assert one.exit_code == 3
+    assert "the process of Pay ended with 7" in one.stderr
+
+
 @pytest.mark.slow  # a run that is up
 def test_while_a_run_is_up(tmp_path: Path) -> None:
     """9.30: what is durable is replayed; the run goes on."""

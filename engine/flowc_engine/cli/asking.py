@@ -68,18 +68,19 @@ def asked_fork(file: str, name: str) -> Iterator[tuple[str, Log]]:
 
     from flowc_engine.config import did_you_mean
     from flowc_engine.log.readers import QueryError
-    from flowc_engine.replaying.fork import Fork, NoForkError, open_fork
+    from flowc_engine.replaying.fork import Fork, open_fork
 
     state = state_of(file)
     folder = state.replays / name
     try:
-        with open_fork(Fork(folder if folder.is_dir() else Path(name))) as log:
+        fork = Fork(folder if folder.is_dir() else Path(name))
+        if not fork.report_file.exists():  # it is written last
+            known = [found.name for found in state.replays.glob("*")]
+            fail(f"there is no fork {name}{did_you_mean(name, known)}; `flowc replay` makes them")
+        with open_fork(fork) as log:
             yield state.system, log
     except BrokenPipeError:
         raise
-    except NoForkError:
-        known = [found.name for found in state.replays.glob("*")]
-        fail(f"there is no fork {name}{did_you_mean(name, known)}; `flowc replay` makes them")
     except QueryError as error:
         _query_failed(error)
     except (duckdb.Error, OSError) as error:

@@ -57,6 +57,7 @@ class Replayed:
             "handled": out.called,
             "skipped": out.skipped,
             "raised": out.raised,
+            "deadly": out.deadly,
             "emitted": dict(sorted(out.emitted.items())),
         }
         if self.compared is not None:
@@ -74,6 +75,7 @@ class Replayed:
         what = f"{counted(out.called, 'event')} handled"
         what += f", {out.skipped:,} skipped (`replay skip`)" if out.skipped else ""
         what += f", {out.raised:,} raised" if out.raised else ""
+        what += f", {out.deadly:,} left out, which killed their process" if out.deadly else ""
         click.echo(f"{self.service.name}, from {begin:,} to {end:,}: {what}")
         for event, count in sorted(out.emitted.items()):
             click.echo(f"  {event}: {count:,}")

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,13 +40,14 @@ class ReplayFailedError(Exception):
 class Outcome:
     """`warmed` events rebuilt memory, and `warm_failed` of them raised in it. Of the inputs,
     `called` were handled, `skipped` not (`replay skip`); `raised` of them failed for good.
-    `emitted`: by type."""
+    `emitted`: by type. `deadly` of the inputs killed their process, and are left out."""
 
     warmed: int = 0
     warm_failed: int = 0
     called: int = 0
     skipped: int = 0
     raised: int = 0
+    deadly: int = 0
     emitted: dict[str, int] = field(default_factory=dict)
 
 
@@ -61,6 +62,11 @@ class Replaying:
     span: tuple[int, int]
     terminal: bool = False
 
+    @property
+    def alone(self) -> bool:
+        """Whether it is one input, asked for by its name."""
+        return self.span[1] - self.span[0] == 1
+
 
 def replay_into(fork: Fork, what: Replaying, progress: Progress) -> Outcome:
     """Fill a new fork. Ends with its processes gone, whatever happens.
@@ -70,15 +76,17 @@ def replay_into(fork: Fork, what: Replaying, progress: Progress) -> Outcome:
     history = what.original.history
     write_atomically(fork.plan_file, history.plan.to_json().encode())
     write_history(fork.folder / SCHEMAS_FILE, history)
-    outcome = Outcome()
+    progress("reading what was recorded", what.span[0])
+    deadly = copy_recorded(fork, what.original, what.service, what.span)
+    if what.alone:
+        deadly = []
+    outcome = Outcome(deadly=len(deadly))
     writer = Writer(fork, history, what.service.name)
     try:
         for slot in range(what.service.replicas):
-            _run(fork, what, slot, writer, outcome, progress)
+            _run(fork, what, slot, deadly, writer, outcome, progress)
     finally:
         writer.close()
-    progress("copying what was recorded", what.original.end.offset)
-    copy_recorded(fork, what.original, what.service, what.span)
     return outcome
 
 
@@ -86,6 +94,7 @@ def _run(
     fork: Fork,
     what: Replaying,
     slot: int,
+    deadly: Sequence[int],
     writer: Writer,
     outcome: Outcome,
     progress: Progress,
@@ -94,7 +103,7 @@ def _run(
     read_end, write_end = os.pipe2(os.O_CLOEXEC)
     with os.fdopen(read_end, "rb") as pipe, log.open("ab") as output:
         try:
-            process = _start(fork, what, slot, write_end, output)
+            process = _start(fork, what, slot, deadly, write_end, output)
         finally:
             os.close(write_end)
         end = Thread(target=_end_with, args=(process.pid,))
@@ -112,7 +121,12 @@ def _run(
 
 
 def _start(
-    fork: Fork, what: Replaying, slot: int, pipe: int, output: IO[bytes]
+    fork: Fork,
+    what: Replaying,
+    slot: int,
+    deadly: Sequence[int],
+    pipe: int,
+    output: IO[bytes],
 ) -> subprocess.Popen[bytes]:
     end = what.original.end
     options = {
@@ -120,6 +134,7 @@ def _start(
         "--root": what.root, "--journal": what.original.journal,
         "--end": f"{end.segment},{end.position},{end.record},{end.offset}",
         "--from": what.span[0], "--to": what.span[1], "--pipe": pipe,
+        "--without": ",".join(map(str, deadly)),
     }  # fmt: skip
     command = [sys.executable, "-I", "-m", "flowc.replay"]
     command += [str(word) for option in options.items() for word in option]

@@ -45,13 +45,13 @@ from flowc_engine.replaying.protocol import Made, Seen
 
 NOW: Final = "log"
 RECORDED: Final = "recorded"
+_KILLED: Final = (
+    "SELECT _offset FROM _parked_now WHERE starts_with(error, 'flowc.errors.KilledError')"
+)
+"""So does the error begin of an event that killed its process again and again (`flowc.errors`)."""
 INPUTS: Final = {"_inputs": "_offset BIGINT, event VARCHAR, called BOOLEAN"}
 """The events that were read; `called` is false of those that no handler is called for in a
 replay."""
-
-
-class NoForkError(Exception):
-    """There is no such fork."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +165,12 @@ def _apply(store: LogStore, pending: Pending, place: Place) -> None:
 
 def copy_recorded(
     fork: Fork, original: Original, service: ServicePlan, span: tuple[int, int]
-) -> None:
+) -> list[int]:
     """Copy what the service has emitted for inputs in `span` (from, to), and which of them it
-    parked. Raises `JournalRotError`, `OriginalError`, `duckdb.Error`."""
+    parked. Those that are parked because they killed their process come back.
+
+    Raises `JournalRotError`, `OriginalError`, `duckdb.Error`.
+    """
     store = open_store(fork.recorded_file, original.history, secrets.randbits(63))
     try:
         schemas = StoredSchemas(original.history)
@@ -182,6 +185,7 @@ def copy_recorded(
                 pending = Pending(schemas)
         _apply(store, pending, place)
         store.checkpoint()
+        return [row["_offset"] for row in store.readers.query(_KILLED).table.to_pylist()]
     finally:
         store.close()
 
@@ -261,9 +265,7 @@ class ForkLog:
 
 @contextmanager
 def open_fork(fork: Fork) -> Iterator[ForkLog]:
-    """Open a fork to read it. Raises `NoForkError`, and `duckdb.Error`."""
-    if not fork.log_file.exists():
-        raise NoForkError(f"there is no fork in {fork.folder}")
+    """Open a fork to read it. Raises `duckdb.Error`."""
     con = connect(fork.log_file)
     try:
         for name, file in ((NOW, fork.log_file), (RECORDED, fork.recorded_file)):

@@ -1,4 +1,4 @@
-"""`within` and `delivery latest`, on the real broker core (spec 4.33, 4.34)."""
+"""`within`, `delivery latest`, `replay skip`, on the real broker core (spec 4.31, 4.33, 4.34)."""
 
 from __future__ import annotations
 
@@ -165,6 +165,38 @@ def test_then_drop_and_then_halt(make: Make) -> None:
     publish(halted, 1)
     with pytest.raises(HaltedError, match=r"then halt.: LateError: not handled within 1s"):
         run(halted)
+
+
+# ---- replay skip
+
+
+def test_a_handler_that_skips_replays_is_not_called_for_memory(make: Make) -> None:
+    """4.31: of two handlers of one event, the other one is; and what it needed two attempts for
+    is in its memory."""
+    mailed, remembered = [], []
+
+    def on_a(event: Any) -> None:
+        mailed.append(event.n)
+
+    def remember(event: Any, ctx: Any) -> None:
+        if event.n == 1 and ctx.attempt == 1:
+            raise ConnectionError("down")
+        remembered.append((event.n, ctx.replaying))
+
+    quick = RetryPlan(3, 5, 10)
+    mails = HandlerPlan(("A",), retry=quick, replay="skip")
+    local = make(plan(mails, HandlerPlan(("A",), name="other", retry=quick)), on_a, remember)
+    worker = local.start("S")
+    publish(local, 0, 1)
+    run(local)
+    assert sorted(set(mailed)) == [0, 1]
+    local.kill(worker)
+    mailed.clear()
+    remembered.clear()
+    local.start("S")
+    run(local)
+    assert mailed == []
+    assert remembered == [(0, True), (1, True)]
 
 
 # ---- delivery latest
