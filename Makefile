@@ -14,7 +14,7 @@ ARGS ?=
 AIRLINE := examples/airline/airline.flow
 OUT := build/demo
 
-.PHONY: help demo demo-year test quick lint types test-slow fuzz bench bench-peers bench-check grammar reference clean distclean
+.PHONY: help demo demo-year test quick lint types test-slow sim fuzz bench bench-peers bench-check grammar reference clean distclean
 
 help:  ## this list
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "  make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ quick: $(VENV)/for-test  ## the quick tests alone
 
 test-slow: $(VENV)/for-test $(VENV)/for-year  ## the tests that take minutes
 	$(BIN)/pytest -m slow $(ARGS)
+
+sim: $(VENV)/for-test  ## the engine under chaos, 1,000 seeds; ARGS='--seeds 10000'
+	$(BIN)/flowc simulate-engine --seeds 1000 --failing tests/sim/failing_seeds.txt $(ARGS)
 
 grammar: $(VENV)/for-test  ## the parser's table, after a change of flow.lark
 	$(BIN)/python tests/support/grammar_table.py

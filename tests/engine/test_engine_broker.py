@@ -94,6 +94,8 @@ def test_killed_under_load_it_has_all_that_it_acknowledged(broker):
     [
         ([b""], "malformed"),
         ([b"\xff\x00junk"], "malformed"),
+        ([b"\x91\xa2\xff\xfe"], "malformed"),  # text that is no UTF-8
+        ([b"\x92\xa9Heartbeat" + b"\x91" * 5_000 + b"\xc0"], "malformed"),  # too deep
         ([wire.encode(wire.Publish("gen", 1, 0, [wire.Batch("Placed", 1)]))], "body"),
         ([wire.encode(wire.Publish("gen", 1, 0, [wire.Batch("Placed", 1)])), b"junk"], "body"),
         ([wire.encode(wire.Publish("gen", 1, 0, [wire.Batch("Placed", 9)])), placed([1])], "body"),

@@ -30,6 +30,8 @@ from flowc_engine.bus import wire
 from flowc_engine.core import effects as fx
 from flowc_engine.core.broker import BrokerCore
 from flowc_engine.core.layout import LayoutError
+from flowc_engine.journal import record as rec
+from flowc_engine.journal.state import DurableState
 from support.fates import (
     CODECS,
     PLANS,
@@ -38,10 +40,32 @@ from support.fates import (
     number,
 )
 from support.processes import Message, Process, packed
-from support.world import Disk
 
 KEYS = 9
 Link = tuple[deque[Message], deque[Message]]  # to the broker, to the client
+
+
+@dataclass
+class Disk:
+    """The journal as a list; the first `durable` entries survive a crash."""
+
+    entries: list[tuple[rec.AnyEntry, int, list[bytes]]] = field(default_factory=list)
+    durable: int = 0
+    rows: int = 0  # of all entries
+
+    def append(self, entry: rec.AnyEntry, rows: int, bodies: list[bytes]) -> None:
+        self.entries.append((entry, rows, bodies))
+        self.rows += rows
+
+    def crash(self) -> None:
+        del self.entries[self.durable :]
+        self.rows = sum(rows for _, rows, _ in self.entries)
+
+    def state(self) -> DurableState:
+        state = DurableState()
+        for entry, rows, _ in self.entries:
+            state.apply(entry, rows)
+        return state
 
 
 @dataclass

@@ -13,7 +13,7 @@ record numbers count from 0.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -404,7 +404,7 @@ def decode_client(frame: bytes) -> ClientMessage:
 
     Raises `msgspec.DecodeError` (or its `ValidationError`) for anything else.
     """
-    message: ClientMessage = _client_decoder.decode(frame)
+    message: ClientMessage = _decode(_client_decoder, frame)
     return message
 
 
@@ -413,5 +413,12 @@ def decode_broker(frame: bytes) -> BrokerMessage:
 
     Raises `msgspec.DecodeError` (or its `ValidationError`) for anything else.
     """
-    message: BrokerMessage = _broker_decoder.decode(frame)
+    message: BrokerMessage = _decode(_broker_decoder, frame)
     return message
+
+
+def _decode(decoder: msgspec.msgpack.Decoder[Any], frame: bytes) -> Any:
+    try:
+        return decoder.decode(frame)
+    except (UnicodeDecodeError, RecursionError) as error:  # which msgspec lets through
+        raise msgspec.DecodeError(str(error)) from error

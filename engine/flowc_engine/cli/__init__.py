@@ -29,6 +29,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "log": ("flowc_engine.cli.log:command", "Query the event log with SQL."),
     "parked": ("flowc_engine.cli.parked:command", "Retry or drop events that failed."),
     "replay": ("flowc_engine.cli.replay:command", "Run a service again over its recorded events."),
+    "simulate-engine": (
+        "flowc_engine.cli.simulate_engine:command",
+        "Break everything around the broker, by seed.",
+    ),
     "trace": ("flowc_engine.cli.trace:command", "Show what an event caused."),
     "keys": ("flowc_engine.cli.keys:command", "Make and withdraw the keys of those on TCP."),
 }

@@ -39,8 +39,5 @@ def journal_end(folder: Path, *, repair: bool = True) -> wire.Durable:
     found = recover(folder, repair=repair)
     if found.fd < 0:
         return wire.Durable(0, 0, 0, 0)
-    try:
-        os.fdatasync(found.fd)  # what a killed broker wrote may be in the page cache only
-    finally:
-        os.close(found.fd)
+    os.close(found.fd)
     return wire.Durable(found.segment, found.position, found.state.record, found.state.offset)

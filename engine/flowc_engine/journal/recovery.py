@@ -13,6 +13,7 @@ record that is not sound ends the journal, and the question is which of two it i
 from __future__ import annotations
 
 import secrets
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,7 +23,7 @@ from flowc_engine.bus import wire
 from flowc_engine.journal import record as rec
 from flowc_engine.journal.disk import OS_DISK, Disk
 from flowc_engine.journal.reader import JournalRotError
-from flowc_engine.journal.segments import list_segments, segment_path, write_zeros
+from flowc_engine.journal.segments import list_segments, segment_path, write_all, write_zeros
 from flowc_engine.journal.state import DurableState
 
 
@@ -61,8 +62,11 @@ def recover(
     fd = disk.open(path, "write" if repair else "read")
     try:
         data = memoryview(disk.pread(fd, disk.size(fd), 0))
-        found = _find_end(path, data)
-        if found.cut_bytes and repair:
+        found, proven = _find_end(path, data)
+        if repair:
+            _write_again(disk, fd, data[proven : found.position], proven)
+            disk.sync_folder(folder)  # a process may have been killed before it had done so
+        if repair and found.cut_bytes:
             write_zeros(disk, fd, found.position, len(data))
     except (JournalRotError, OSError):
         disk.close(fd)
@@ -78,7 +82,7 @@ def state_at(folder: Path, end: wire.Durable) -> DurableState:
         data = memoryview(file.read(end.position))
     first = rec.decode_header(data)
     state = DurableState(record=first.record if first is not None else 0)
-    at = _replay(data, first.journal_id, state) if first is not None else 0
+    at = _replay(data, first.journal_id, state)[1] if first is not None else 0
     if at != end.position:
         raise JournalRotError(path, at, "no record where one was acknowledged")
     return state
@@ -90,11 +94,11 @@ def _check_dense(folder: Path, segments: list[int]) -> None:
             raise JournalRotError(segment_path(folder, earlier + 1), 0, "the segment is missing")
 
 
-def _find_end(path: Path, data: memoryview) -> Recovered:
-    """What the segment says, and where it ends."""
+def _find_end(path: Path, data: memoryview) -> tuple[Recovered, int]:
+    """What the segment says and where it ends; and up to where that is proven to be durable."""
     first, made_bytes = _read_snapshot(path, data)
     state = DurableState(record=first.record)
-    at = _replay(data, first.journal_id, state)
+    proven, at = _replay(data, first.journal_id, state)
     if len(data) < made_bytes:
         raise JournalRotError(
             path, min(at, len(data)),
@@ -109,7 +113,7 @@ def _find_end(path: Path, data: memoryview) -> Recovered:
             f"record {later[1].record} at byte {later[0]} says so",
         )
     tail = bytes(data[at:]).rstrip(b"\0")
-    return Recovered(first.journal_id, state, position=at, cut_bytes=len(tail))
+    return Recovered(first.journal_id, state, position=at, cut_bytes=len(tail)), proven
 
 
 def _read_snapshot(path: Path, data: memoryview) -> tuple[rec.Header, int]:
@@ -127,19 +131,33 @@ def _read_snapshot(path: Path, data: memoryview) -> tuple[rec.Header, int]:
     raise JournalRotError(path, 0, "the segment does not begin with a sound snapshot")
 
 
-def _replay(data: memoryview, journal_id: int, state: DurableState) -> int:
-    """Apply the sound records from the start on; where they end comes back."""
+def _write_again(disk: Disk, fd: int, data: memoryview, at: int) -> None:
+    """Make durable what was read, and may be in the page cache alone: a process was killed between
+    its write and its sync, or the sync failed, and then another one would write nothing."""
+    if data:
+        write_all(disk, fd, [data], at)
+        disk.fdatasync(fd)
+
+
+def _replay(data: memoryview, journal_id: int, state: DurableState) -> tuple[int, int]:
+    """Apply the sound records from the start on; up to where a later record proves them to be
+    durable comes back, and where they end."""
     at = 0
+    unproven: deque[tuple[int, int]] = deque()
     while True:
         header = rec.decode_header(data[at : at + rec.HEADER_BYTES])
         if header is None or (header.journal_id, header.record) != (journal_id, state.record):
-            return at
+            break
         payload = data[at + rec.HEADER_BYTES : at + rec.HEADER_BYTES + header.payload_bytes]
         if not rec.payload_is_sound(header, payload):
-            return at
+            break
+        while unproven and unproven[0][0] < header.durable_through:
+            unproven.popleft()
+        unproven.append((header.record, at))
         entry, _ = rec.decode_payload(payload)
         state.apply(entry, header.rows)
         at += header.record_bytes
+    return unproven[0][1] if unproven else at, at
 
 
 def _later_header(data: memoryview, start: int, journal_id: int) -> tuple[int, rec.Header] | None:

@@ -6,12 +6,13 @@ A segment is written full of zeros and synced before it is used: overwriting blo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
 from flowc_engine import limits
-from flowc_engine.journal.disk import OS_DISK, Disk
+from flowc_engine.journal.disk import OS_DISK, Bytes, Disk
 from flowc_engine.journal.sizes import JournalSizes, standard_sizes
 
 SUFFIX: Final = ".seg"
@@ -29,11 +30,20 @@ def list_segments(folder: Path, disk: Disk = OS_DISK) -> list[int]:
     return sorted(int(n[: -len(SUFFIX)]) for n in disk.names(folder) if n.endswith(SUFFIX))
 
 
+def write_all(disk: Disk, fd: int, pieces: Sequence[Bytes], at: int) -> int:
+    """Write the pieces one after the other from `at` on; where they end comes back. Not durable."""
+    size = sum(map(len, pieces))
+    written = disk.pwritev(fd, pieces, at)
+    while written != size:  # a disk that is nearly full takes a part
+        written += disk.pwritev(fd, [b"".join(pieces)[written:]], at + written)
+    return at + size
+
+
 def write_zeros(disk: Disk, fd: int, start: int, end: int) -> None:
     """Overwrite [start, end) with zeros and sync: chunk by chunk, as a sync of all of it at once
     would hold up the journal's own for as long as it takes."""
     while start < end:
-        start += disk.pwritev(fd, [_CHUNK[: min(len(_CHUNK), end - start)]], start)
+        start = write_all(disk, fd, [_CHUNK[: min(len(_CHUNK), end - start)]], start)
         disk.fdatasync(fd)
 
 

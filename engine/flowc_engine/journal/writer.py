@@ -10,7 +10,7 @@ from pathlib import Path
 from flowc_engine.bus import wire
 from flowc_engine.journal import record as rec
 from flowc_engine.journal.disk import OS_DISK, Disk
-from flowc_engine.journal.segments import SegmentPreparer, write_zeros
+from flowc_engine.journal.segments import SegmentPreparer, write_all, write_zeros
 from flowc_engine.journal.sizes import JournalSizes
 from flowc_engine.journal.state import DurableState
 
@@ -128,12 +128,7 @@ class JournalWriter:
     def _write(self) -> None:
         at = self._synced_position
         for start in range(0, len(self._pieces), _IOV_MAX):
-            chunk = self._pieces[start : start + _IOV_MAX]
-            size = sum(map(len, chunk))
-            written = self._disk.pwritev(self._fd, chunk, at)
-            if written != size:
-                self._disk.pwritev(self._fd, [b"".join(chunk)[written:]], at + written)
-            at += size
+            at = write_all(self._disk, self._fd, self._pieces[start : start + _IOV_MAX], at)
         self._disk.fdatasync(self._fd)
         assert at == self.position
         self._pieces.clear()
