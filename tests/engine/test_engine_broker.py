@@ -98,6 +98,7 @@ def test_killed_under_load_it_has_all_that_it_acknowledged(broker):
         ([b"\x92\xa9Heartbeat" + b"\x91" * 5_000 + b"\xc0"], "malformed"),  # too deep
         ([wire.encode(wire.Publish("gen", 1, 0, [wire.Batch("Placed", 1)]))], "body"),
         ([wire.encode(wire.Publish("gen", 1, 0, [wire.Batch("Placed", 1)])), b"junk"], "body"),
+        ([wire.encode(wire.Publish("gen", 1, 0, [wire.Batch("Placed", 1)])), b""], "body"),
         ([wire.encode(wire.Publish("gen", 1, 0, [wire.Batch("Placed", 9)])), placed([1])], "body"),
         ([wire.encode(wire.Publish("gen", 1, 0, [wire.Batch("Nothing", 1)])), placed([1])], "body"),
         (

@@ -12,6 +12,7 @@ from flowc_dsl.plan import EventPlan, FieldPlan, Plan, TypePlan
 from flowc_engine import limits
 from flowc_engine.journal import record as rec
 from flowc_engine.journal.segments import segment_path
+from flowc_engine.log import protocol
 from flowc_engine.log.query import LogUnavailableError, open_log, query
 from flowc_engine.log.readers import QueryError
 from flowc_engine.log.store import LogHeldError, hold_log
@@ -115,6 +116,16 @@ def test_an_error_is_duckdbs_and_the_next_query_works(log):
         log.query("SELECT * FROM Plced")
     assert caught.value.kind == "sql"
     assert log.query("SELECT 1").table.num_rows == 1
+
+
+@pytest.mark.parametrize("junk", [b"", b"\xff", b"\x91\xa2\xff\xfe", b"\x91\xa5Query" * 9])
+def test_what_is_no_request_is_refused(up, junk):
+    asking = up.ask()
+    asking._socket.send(junk)
+    refused = protocol.decode_reply(asking._socket.recv())
+    assert (refused.id, refused.kind) == (-1, "refused")
+    assert asking.query("SELECT 1").table.num_rows == 1
+    asking.close()
 
 
 def test_rows_are_bounded_by_what_is_asked_for(log):

@@ -13,11 +13,12 @@ record numbers count from 0.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
 PROTOCOL_VERSION = 2
+T = TypeVar("T")
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -390,8 +391,18 @@ BrokerMessage = (
 )
 
 _encoder = msgspec.msgpack.Encoder()
-_client_decoder = msgspec.msgpack.Decoder(ClientMessage)
-_broker_decoder = msgspec.msgpack.Decoder(BrokerMessage)
+_client_decoder: msgspec.msgpack.Decoder[ClientMessage] = msgspec.msgpack.Decoder(ClientMessage)
+_broker_decoder: msgspec.msgpack.Decoder[BrokerMessage] = msgspec.msgpack.Decoder(BrokerMessage)
+
+
+def decode(decoder: msgspec.msgpack.Decoder[T], frame: bytes) -> T:
+    """What a frame from anybody says. Raises `msgspec.DecodeError` (or its `ValidationError`) for
+    whatever the decoder can't make sense of: by itself it raises others for text that is not UTF-8,
+    and for what is nested too deeply."""
+    try:
+        return decoder.decode(frame)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from None
 
 
 def encode(message: Message) -> bytes:
@@ -404,8 +415,7 @@ def decode_client(frame: bytes) -> ClientMessage:
 
     Raises `msgspec.DecodeError` (or its `ValidationError`) for anything else.
     """
-    message: ClientMessage = _decode(_client_decoder, frame)
-    return message
+    return decode(_client_decoder, frame)
 
 
 def decode_broker(frame: bytes) -> BrokerMessage:
@@ -413,12 +423,4 @@ def decode_broker(frame: bytes) -> BrokerMessage:
 
     Raises `msgspec.DecodeError` (or its `ValidationError`) for anything else.
     """
-    message: BrokerMessage = _decode(_broker_decoder, frame)
-    return message
-
-
-def _decode(decoder: msgspec.msgpack.Decoder[Any], frame: bytes) -> Any:
-    try:
-        return decoder.decode(frame)
-    except (UnicodeDecodeError, RecursionError) as error:  # which msgspec lets through
-        raise msgspec.DecodeError(str(error)) from error
+    return decode(_broker_decoder, frame)

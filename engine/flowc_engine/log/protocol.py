@@ -12,6 +12,7 @@ import msgspec
 import pyarrow as pa
 
 from flowc_engine import limits
+from flowc_engine.bus.wire import decode
 from flowc_engine.log.readers import FailureKind
 
 _FRAME_BYTES = limits.FRAME_BYTES_MAX // 2
@@ -85,12 +86,12 @@ def encode(message: Request | Reply) -> bytes:
 
 def decode_request(frame: bytes) -> Query | History:
     """What is asked. Raises `msgspec.DecodeError` for anything else."""
-    return _request_decoder.decode(frame)
+    return decode(_request_decoder, frame)
 
 
 def decode_reply(frame: bytes) -> Reply:
     """What was answered. Raises `msgspec.DecodeError` for anything else."""
-    return _reply_decoder.decode(frame)
+    return decode(_reply_decoder, frame)
 
 
 def table_frames(table: pa.Table) -> list[memoryview]:
