@@ -13,8 +13,9 @@ from flowc_engine.broker.fetch import Fetcher
 from flowc_engine.bus.wire import Batch
 from flowc_engine.core import effects as fx
 from flowc_engine.journal import record as rec
+from flowc_engine.journal.ending import journal_end
 from flowc_engine.journal.reader import JournalReader, JournalRotError
-from flowc_engine.journal.recovery import recover
+from flowc_engine.journal.recovery import recover, state_at
 from flowc_engine.journal.segments import list_segments, segment_path
 from flowc_engine.journal.state import DurableState
 from flowc_engine.journal.writer import JournalWriter
@@ -168,6 +169,24 @@ def test_a_mark_proves_the_last_record(tmp_path, small_segments):
     path.write_bytes(whole)
     with pytest.raises(JournalRotError, match="record 0 is damaged, and was durable"):
         recover(tmp_path)
+
+
+def test_a_journal_that_is_only_read_stays_as_it_is(tmp_path, small_segments):
+    """Its end is the same, and a torn tail is left for the next broker."""
+    log = Log(tmp_path)
+    log.events(1, b"kept")
+    log.sync()
+    log.writer.close()
+    path = segment_path(tmp_path, 0)
+    whole = bytearray(path.read_bytes())
+    end = journal_end(tmp_path, repair=False)
+    whole[end.position : end.position + 9] = b"torn tail"
+    path.write_bytes(whole)
+    assert journal_end(tmp_path, repair=False) == end
+    assert path.read_bytes() == whole
+    assert state_at(tmp_path, end) == log.state
+    assert journal_end(tmp_path) == end
+    assert path.read_bytes() != whole
 
 
 def test_a_missing_segment_is_rot(tmp_path, small_segments):

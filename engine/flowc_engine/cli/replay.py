@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,9 +22,9 @@ from flowc_engine.cli.planned import Planned, plan_program
 if TYPE_CHECKING:
     from flowc_dsl.plan import ServicePlan
     from flowc_engine.replaying.compare import Comparison
-    from flowc_engine.replaying.drive import Outcome
+    from flowc_engine.replaying.drive import Outcome, Replaying
     from flowc_engine.replaying.fork import Fork
-    from flowc_engine.replaying.original import Original, Share
+    from flowc_engine.replaying.original import Original
 
 _LIMIT_DEFAULT: Final = 20
 _offset = click.IntRange(min=0)
@@ -80,7 +81,7 @@ def command(file: Path, service: str, skip_unsupported: bool, **options: Any) ->
 def _replay(
     planned: Planned,
     file: Path,
-    name: str,
+    service: str,
     *,
     begin: int | None,
     end: int | None,
@@ -91,38 +92,59 @@ def _replay(
     effects: bool,
     as_json: bool,
 ) -> None:
-    from flowc_engine.cli.replayed import Replayed, one_input
-    from flowc_engine.journal.recovery import state_at
-    from flowc_engine.replaying.original import event_at, find_original, share_of
+    from flowc_engine.cli.replayed import Replayed, show_input
+    from flowc_engine.replaying.original import event_at
 
-    service = _service(planned, name)
     if at is not None and (begin is not None or end is not None):
         fail("--at is one input: leave --from and --to out")
-    _mind_effects(planned, service, effects=effects)
-    original = find_original(planned.state, planned.plan)
-    span = _span(original, service, begin, end, at)
-    own = share_of(state_at(original.journal, original.end), service)
-    event = None if at is None else event_at(original, at)
-    if event is not None and event.event not in {t for h in service.handlers for t in h.triggers}:
-        handled = ", ".join(sorted({t for h in service.handlers for t in h.triggers}))
-        fail(f"event {at} is a {event.event}, which {name} does not handle; it handles {handled}")
-    terminal = at is not None and not as_json and sys.stdin.isatty() and sys.stdout.isatty()
-    kept = at is None or into is not None
-    with _new_fork(planned, f"{name}-{span[0]}-{span[1]}", into, kept=kept) as fork:
-        outcome = _filled(fork, planned, original, service, span, terminal=terminal)
-        compared = _compared(fork, planned, service, own, limit) if diff or at is not None else None
+    if at is not None:
+        begin, end = at, at + 1
+    what = _what(planned, service, begin, end, effects=effects)
+    event = None if at is None else event_at(what.original, at)
+    if event is not None:
+        _has_to_handle(what.service, event.event, at)
+        what = replace(what, terminal=not as_json and sys.stdin.isatty() and sys.stdout.isatty())
+    kept = event is None or into is not None
+    with _new_fork(planned, what, into, kept=kept) as fork:
+        outcome = _filled(fork, what)
+        compared = _compared(fork, what, limit) if diff or event is not None else None
         folder = fork.folder if kept else None
-        done = Replayed(planned.plan.system, service, span, folder, outcome, compared)
-        text = json.dumps(done.document(), ensure_ascii=False)
-        fork.report_file.write_text(text + "\n", encoding="utf-8")
+        done = Replayed(planned.plan.system, what.service, what.span, folder, outcome, compared)
+        document = json.dumps(done.document(), ensure_ascii=False)
+        fork.report_file.write_text(f"{document}\n", encoding="utf-8")
         if event is not None:
-            one_input(fork, done, event, planned.plan, as_json=as_json)
+            show_input(fork, done, event, planned.plan, as_json=as_json)
     if event is None and as_json:
-        click.echo(text)
+        click.echo(document)
     elif event is None:
         done.show(shown_path(file))
     differs = diff and compared is not None and compared.differing > 0
     sys.exit(ExitCode.FINDINGS if differs else ExitCode.CLEAN)
+
+
+def _what(
+    planned: Planned, name: str, begin: int | None, end: int | None, *, effects: bool
+) -> Replaying:
+    """What is to be replayed, without anything being done."""
+    from flowc_engine.journal.recovery import state_at
+    from flowc_engine.replaying.drive import Replaying
+    from flowc_engine.replaying.original import find_original, share_of
+
+    service = _service(planned, name)
+    _mind_effects(planned, service, effects=effects)
+    original = find_original(planned.state, planned.plan)
+    span = _span(original, service, begin, end)
+    share = share_of(state_at(original.journal, original.end), service)
+    return Replaying(planned.root, original, service, share, span)
+
+
+def _has_to_handle(service: ServicePlan, event: str, at: int | None) -> None:
+    triggers = sorted({trigger for h in service.handlers for trigger in h.triggers})
+    if event not in triggers:
+        fail(
+            f"event {at} is a {event}, which {service.name} does not handle; it handles "
+            f"{', '.join(triggers)}"
+        )
 
 
 @contextmanager
@@ -136,6 +158,8 @@ def _explained(file: Path) -> Iterator[None]:
 
     try:
         yield
+    except BrokenPipeError:
+        raise  # whoever reads our output has seen enough: click ends quietly
     except NoOriginalError as error:
         fail(f"{error}; start it with `flowc run {shown_path(file)}`")
     except (ReplayFailedError, OriginalError) as error:  # they may have lines
@@ -175,11 +199,9 @@ def _mind_effects(planned: Planned, service: ServicePlan, *, effects: bool) -> N
 
 
 def _span(
-    original: Original, service: ServicePlan, begin: int | None, end: int | None, at: int | None
+    original: Original, service: ServicePlan, begin: int | None, end: int | None
 ) -> tuple[int, int]:
     last = original.end.offset
-    if at is not None:
-        begin, end = at, at + 1
     begin, end = original.begin if begin is None else begin, last if end is None else end
     if begin >= last or end > last or begin >= end:
         fail(f"from {begin:,} to {end:,}: the log has {counted(last, 'event')}, from 0 on")
@@ -193,12 +215,15 @@ def _span(
 
 
 @contextmanager
-def _new_fork(planned: Planned, name: str, into: Path | None, *, kept: bool) -> Iterator[Fork]:
+def _new_fork(
+    planned: Planned, what: Replaying, into: Path | None, *, kept: bool
+) -> Iterator[Fork]:
     """A folder that is there as a whole, or not at all; afterwards only if it is `kept`."""
     from flowc_engine.replaying.fork import Fork, make_fork
 
     if into is None:
-        fork = make_fork(planned.state.replays, name)
+        begin, end = what.span
+        fork = make_fork(planned.state.replays, f"{what.service.name}-{begin}-{end}")
     else:
         try:
             into.mkdir(parents=True, mode=0o700)
@@ -215,38 +240,26 @@ def _new_fork(planned: Planned, name: str, into: Path | None, *, kept: bool) -> 
             shutil.rmtree(fork.folder, ignore_errors=True)
 
 
-def _filled(
-    fork: Fork,
-    planned: Planned,
-    original: Original,
-    service: ServicePlan,
-    span: tuple[int, int],
-    *,
-    terminal: bool,
-) -> Outcome:
+def _filled(fork: Fork, what: Replaying) -> Outcome:
     import signal
 
     from flowc_engine.cli.watching import progress_line
-    from flowc_engine.replaying.drive import Replaying, replay_into
+    from flowc_engine.replaying.drive import replay_into
 
-    what = Replaying(planned.root, original, service, span, terminal)
-    if terminal:  # Ctrl-C is the debugger's
+    if what.terminal:  # Ctrl-C is the debugger's
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             return replay_into(fork, what, lambda _what, _through: None)
         finally:
             signal.signal(signal.SIGINT, before)
+    end = what.span[1]
     with progress_line() as show:
-        return replay_into(
-            fork, what, lambda what, through: show(f"{what}: {through:,} of {span[1]:,}")
-        )
+        return replay_into(fork, what, lambda how, at: show(f"{how}: {at:,} of {end:,}"))
 
 
-def _compared(
-    fork: Fork, planned: Planned, service: ServicePlan, own: Share, limit: int
-) -> Comparison:
+def _compared(fork: Fork, what: Replaying, limit: int) -> Comparison:
     from flowc_engine.replaying.compare import compare
     from flowc_engine.replaying.fork import open_fork
 
     with open_fork(fork) as log:
-        return compare(log, planned.plan, service, own, limit)
+        return compare(log, what.original.history.plan, what.service, what.share, limit)

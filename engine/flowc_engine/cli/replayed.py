@@ -158,7 +158,7 @@ def _input(one: Input) -> dict[str, Any]:
 # ---- one input
 
 
-def one_input(fork: Fork, done: Replayed, event: Recorded, plan: Plan, *, as_json: bool) -> None:
+def show_input(fork: Fork, done: Replayed, event: Recorded, plan: Plan, *, as_json: bool) -> None:
     """The event, and all that came of it: then, and now."""
     from flowc_engine.log.shown import iso, to_json_value
     from flowc_engine.replaying.fork import NOW, RECORDED, open_fork

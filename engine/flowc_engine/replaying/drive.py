@@ -19,7 +19,7 @@ from flowc_engine.files import write_atomically
 from flowc_engine.generations import write_history
 from flowc_engine.replaying import protocol
 from flowc_engine.replaying.fork import Fork, Writer, copy_recorded
-from flowc_engine.replaying.original import Original
+from flowc_engine.replaying.original import Original, Share
 from flowc_engine.state import SCHEMAS_FILE
 
 _BAD_CODE: Final = 10  # of `flowc.exits`
@@ -53,12 +53,13 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Replaying:
-    """What is replayed: the inputs of `service` with offsets in `span` (from, to). `terminal`:
-    user code has the terminal, for a debugger."""
+    """What is replayed: the inputs of `service` with offsets in `span` (from, to). `share`: how far
+    it was. `terminal`: user code has the terminal, for a debugger."""
 
     root: Path
     original: Original
     service: ServicePlan
+    share: Share
     span: tuple[int, int]
     terminal: bool = False
 
