@@ -4,12 +4,15 @@ the simulator (spec: 5.6, 12.4)."""
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from flowc_engine.bus.wire import Batch
 from flowc_engine.journal import record as rec
+from flowc_engine.journal.disk import Bytes
 from flowc_engine.journal.recovery import recover
 from flowc_engine.journal.sizes import JournalSizes
 from flowc_engine.journal.state import DurableState
@@ -101,3 +104,34 @@ def test_the_name_of_a_new_segment_is_durable_once_it_is_recovered(seed: int, mo
     told = log.state.offset
     disk.cut_power()
     assert restarted(disk) == told
+
+
+class FailsToCut(VirtualDisk):
+    """The sync behind a write of zeros fails, while `failing`."""
+
+    failing = False
+
+    def pwritev(self, fd: int, pieces: Sequence[Bytes], at: int) -> int:
+        self.fail_sync = self.failing and not b"".join(pieces).strip(b"\0")
+        return super().pwritev(fd, pieces, at)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_tail_whose_cut_failed_does_not_come_back(seed: int) -> None:
+    disk = FailsToCut(random.Random(seed))
+    log = Log(disk)
+    log.synced()
+    log.event(b"y" * 1_200)
+    log.event(b"z" * 1_200)
+    with pytest.raises(KilledError):
+        disk.kill_in = 2  # after the write, in the sync
+        log.writer.sync()
+    disk.cut_power()
+    disk.failing = True
+    with suppress(OSError):  # where there is a tail to cut
+        recover(FOLDER, disk, lambda: 1)
+    disk.failing = False
+    disk.process_died()
+    end = Log(disk).writer.position
+    disk.cut_power()
+    assert not disk.content("0000000000.seg")[end:].strip(b"\0")

@@ -15,6 +15,7 @@ from __future__ import annotations
 import secrets
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -67,7 +68,7 @@ def recover(
             _write_again(disk, fd, data[proven : found.position], proven)
             disk.sync_folder(folder)  # a process may have been killed before it had done so
         if repair and found.cut_bytes:
-            write_zeros(disk, fd, found.position, len(data))
+            _cut(disk, fd, data, found.position)
     except (JournalRotError, OSError):
         disk.close(fd)
         raise
@@ -137,6 +138,17 @@ def _write_again(disk: Disk, fd: int, data: memoryview, at: int) -> None:
     if data:
         write_all(disk, fd, [data], at)
         disk.fdatasync(fd)
+
+
+def _cut(disk: Disk, fd: int, data: memoryview, at: int) -> None:
+    """Overwrite the tail with zeros. If that fails it is put back for the next recovery to see: the
+    zeros may be in the page cache alone, and what is on disk would be there again one day."""
+    try:
+        write_zeros(disk, fd, at, len(data))
+    except OSError:
+        with suppress(OSError):
+            write_all(disk, fd, [data[at:]], at)
+        raise
 
 
 def _replay(data: memoryview, journal_id: int, state: DurableState) -> tuple[int, int]:

@@ -238,7 +238,7 @@ class _Work:
     rows: deque[tuple[int, int]]
 
 
-class Process(Client):
+class Replica(Client):
     """One process of one replica of a service."""
 
     def __init__(
@@ -246,12 +246,7 @@ class Process(Client):
     ) -> None:
         self.service, self.slot, self.store = service, slot, store
         self.key = service.name, slot
-        self.memory = store.committed.copied() if store else Memory()
         self.epoch = 0
-        self._assign: wire.Assign | None = None
-        self._resume: wire.Resume | None = None
-        self._replaying_to: int | None = None
-        self._queue: deque[_Work] = deque()
         super().__init__(world, name)
         self.say(self.hello())
 
@@ -259,8 +254,35 @@ class Process(Client):
         return wire.Hello("service", *self.key, self.name, system.PLAN_HASH, 1)
 
     @property
+    def seen(self) -> list[int]:
+        """The numbers of what it has handled."""
+        raise NotImplementedError
+
+    @property
     def settled(self) -> bool:
         """All that was delivered is handled, and confirmed."""
+        raise NotImplementedError
+
+
+class Process(Replica):
+    """One that is made for the simulation."""
+
+    def __init__(
+        self, world: WorldPort, name: str, service: ServicePlan, slot: int, store: Store | None
+    ) -> None:
+        self.memory = store.committed.copied() if store else Memory()
+        self._assign: wire.Assign | None = None
+        self._resume: wire.Resume | None = None
+        self._replaying_to: int | None = None
+        self._queue: deque[_Work] = deque()
+        super().__init__(world, name, service, slot, store)
+
+    @property
+    def seen(self) -> list[int]:
+        return self.memory.seen
+
+    @property
+    def settled(self) -> bool:
         memory = self.memory
         return memory.position >= 0 and not (self._queue or memory.unconfirmed or memory.held)
 

@@ -97,7 +97,7 @@ class VirtualDisk:
         self.calls: Counter[str] = Counter()
         self.full = False
         self.kill_in = 0  # the process is killed in its so many-th call from here on
-        self.fail_sync = False  # the next `fdatasync` fails
+        self.fail_sync = False  # the next sync fails, of a file or a folder
         self.fail_read = False
         self.short_writes = 0.0  # the share of writes that write less than they were given
 
@@ -179,6 +179,9 @@ class VirtualDisk:
     def sync_folder(self, folder: Path) -> None:  # noqa: ARG002 - there is one folder
         """As `Disk` has it."""
         self._call("sync_folder")
+        if self.fail_sync:  # a file system that fails so is read-only then: no trap
+            self.fail_sync = False
+            raise _error(errno.EIO)
         self._durable = dict(self._files)
         self._changes.clear()
 

@@ -42,13 +42,14 @@ class Verdict:
         return not self.violations
 
 
-def simulate(
-    seed: int, trace: Callable[[str], None] | None = None, *, total: int = TOTAL,
-    chaos_ms: float = CHAOS_MS,
-) -> Verdict:  # fmt: skip
+def simulate(seed: int, trace: Callable[[str], None] | None = None) -> Verdict:
     """Run a seed and judge it. `trace` gets a line for each thing that happens."""
-    world = World(seed, total, chaos_ms, trace)
-    verdict = Verdict(seed)
+    return judge(World(seed, TOTAL, CHAOS_MS, trace))
+
+
+def judge(world: World) -> Verdict:
+    """Run a world, and say what came of it."""
+    verdict = Verdict(world.seed)
     try:
         world.run()
         if world.finished:
@@ -128,14 +129,12 @@ def _memories(
         own = state.slots[name, slot]
         mine = Counter(n for n in inputs if not own.partitions
                        or system.partition(n) in own.partitions)  # fmt: skip
-        seen = Counter(process.memory.seen)
+        seen = Counter(process.seen)
         doubled, missing = seen - mine, (mine - seen).total() - len(own.parked_now)
         verdict.doubled += doubled.total()
         world.demand(not doubled, f"effects of {service}.{slot} happened twice: {doubled}")
         world.demand(missing == 0, f"{missing} effects of {service}.{slot} did not happen")
-        world.demand(
-            not _reordered(process.memory.seen), f"effects of {service}.{slot} are out of order"
-        )
+        world.demand(not _reordered(process.seen), f"effects of {service}.{slot} are out of order")
 
 
 def _reordered(numbers: Iterable[int]) -> int:

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import xxhash
 
+from flowc_dsl.plan import ServicePlan
 from flowc_engine.broker.broker import Broker
 from flowc_engine.bus import wire
 from flowc_engine.journal.reader import JournalRotError
@@ -24,7 +25,7 @@ from flowc_engine.journal.recovery import recover
 from flowc_engine.journal.segments import SUFFIX, segment_path
 from flowc_engine.journal.sizes import JournalSizes
 from flowc_engine.sim import chaos, system
-from flowc_engine.sim.clients import Client, Process, Source, Store
+from flowc_engine.sim.clients import Client, Process, Replica, Source, Store
 from flowc_engine.sim.disk import KilledError, VirtualDisk
 from flowc_engine.sim.network import Frames, Link, Network
 
@@ -37,6 +38,7 @@ TIMEOUT_MS: Final = 10_000
 TURN_EVERY_MS: Final = 120
 """The broker has a turn at least this often; the real one has it more often."""
 
+MakeReplica = Callable[["World", str, ServicePlan, int, Store | None], Replica]
 Line = Callable[[str], None]
 
 
@@ -53,10 +55,15 @@ class _AtOnce(Executor):
 
 
 class World:
-    """`trace` gets a line for each thing that happens. After `run`: `violations`, `halted`."""
+    """`trace` gets a line for each thing that happens, `make` makes the services' processes; those
+    of `stores` have one. After `run`: `violations`, `halted`."""
 
-    def __init__(self, seed: int, total: int, chaos_ms: float, trace: Line | None = None) -> None:
+    def __init__(
+        self, seed: int, total: int, chaos_ms: float, trace: Line | None = None, *,
+        make: MakeReplica = Process, stores: tuple[str, ...] = system.STORES,
+    ) -> None:  # fmt: skip
         self.seed, self.total, self.chaos_ms, self._trace = seed, total, chaos_ms, trace
+        self._make = make
         self.dice = dice = random.Random(seed)  # noqa: S311 - chosen by the seed, not secret
         self.now_ms = 0.0
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
@@ -92,8 +99,8 @@ class World:
         self._turn_at: float | None = None
         self._syncs = 0
         self._durable = self._proven = wire.Durable(0, 0, 0, 0)
-        self._stores = {(name, 0): Store() for name in system.STORES}
-        self.processes: dict[tuple[str, int], Process] = {}
+        self._stores = {(name, 0): Store() for name in stores}
+        self.processes: dict[tuple[str, int], Replica] = {}
         self._pace_ms = chaos_ms / total * dice.choice((0.5, 2.0, 4.0))
         self.source = self._new_source()
 
@@ -294,7 +301,7 @@ class World:
 
     def _start(self, name: str, slot: int) -> None:
         self._made += 1
-        process = Process(
+        process = self._make(
             self, f"{name}.{slot}#{self._made}", system.PLAN.service(name), slot,
             self._stores.get((name, slot)),
         )  # fmt: skip
@@ -325,7 +332,7 @@ class World:
     def _replace(self, client: Client) -> None:
         if not self._is_current(client):
             return
-        if isinstance(client, Process):
+        if isinstance(client, Replica):
             self._start(*client.key)
         else:
             self._start_source()
@@ -333,7 +340,7 @@ class World:
     def replace(self, client: Client, for_ms: float) -> bool:
         """Another process takes the place of one that is stopped; that one goes on later. A store
         can't be shared, so there the old one is killed."""
-        if isinstance(client, Process) and client.store is not None:
+        if isinstance(client, Replica) and client.store is not None:
             return self.kill(client)
         client.paused_until = self.now_ms + for_ms
         self._replace(client)
@@ -341,7 +348,7 @@ class World:
 
     def dies_before_sending(self, client: Client) -> bool:
         """Whether the process is killed between its commit and its send."""
-        if not (self.chaotic and self.fatal_commits and isinstance(client, Process)):
+        if not (self.chaotic and self.fatal_commits and isinstance(client, Replica)):
             return False
         if client.store is None:
             return False
