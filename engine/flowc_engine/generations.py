@@ -272,10 +272,17 @@ def read_history(file: Path, plan: Plan) -> History:
     Raises `ValueError` for a file that is damaged, or of a later format.
     """
     try:
-        kept = _checked(json.loads(file.read_text(encoding="utf-8")))
-        generations = [Generation(k["begin"], Plan.from_json(k["plan"])) for k in kept]
+        text = file.read_bytes()
     except FileNotFoundError:
         return History.of(plan)
+    return parse_history(text, plan, str(file))
+
+
+def parse_history(text: str | bytes, plan: Plan, file: str) -> History:
+    """The history that `text` is, read from `file` or somewhere else. Raises `ValueError`."""
+    try:
+        kept = _checked(json.loads(text))
+        generations = [Generation(k["begin"], Plan.from_json(k["plan"])) for k in kept]
     except (KeyError, TypeError):
         raise ValueError(f"{file}: damaged; without it old events can't be read") from None
     except ValueError as error:

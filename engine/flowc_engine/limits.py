@@ -110,6 +110,7 @@ KILL_AFTER_MS: Final = 3_000  # from SIGTERM to SIGKILL
 LOG_LAST_EVENTS_MAX: Final = 100_000  # that the log process may be behind when told to stop
 LAST_STATUS_MS_MAX: Final = 1_000
 LOG_STALL_MS_MAX: Final = 15_000  # without progress of the log process while stopping
+DRAINED_PAUSE_MS: Final = 1_000  # until a service that its broker drained asks for another
 PLAIN_EVERY_MS: Final = 5_000  # between progress lines where there is no terminal
 LOG_TAIL_LINES: Final = 25
 PROCESS_LOG_BYTES_MAX: Final = 16 * MIB  # then it is moved to `.old` at the next start

@@ -8,6 +8,7 @@
     journal/        segments, see `flowc_engine.journal`
     log.duckdb      the event log, touched by the log process only (DuckDB loses its lock if another
                     descriptor of the same process is closed)
+    services/       of replicas that run here while the broker is elsewhere, a folder each
     keys/           who may come over TCP, see `keys`; outlives `--fresh`
     archive/        Parquet files, see `flowc_engine.log.archive`
     logs/           one text file a process
@@ -122,6 +123,18 @@ class StateDir:
             return Path(self.sockets_file.read_text(encoding="utf-8").strip())
         except FileNotFoundError:
             return None
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceDir(StateDir):
+    """What one replica of a service keeps on a machine that is not the broker's."""
+
+    service: str
+    slot: int
+
+    @property
+    def path(self) -> Path:
+        return self.root / ".flow" / self.system / "services" / f"{self.service}-{self.slot}"
 
 
 def broker_endpoint(sockets: Path) -> str:

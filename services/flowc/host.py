@@ -3,10 +3,10 @@
     python -I -m flowc.host --plan FILE --service NAME --slot N --broker ENDPOINT --root FOLDER
 
 `--root` is the project's root; it is put on the path of imports. `schemas.json` beside the plan
-says with which plans older events were written; without it, all were with this one. The broker's
-`Drained` drains: what was delivered is finished and confirmed, then it ends with 0. SIGTERM stops
-sooner: the event at hand is finished and confirmed; the rest is delivered to the next process. Exit
-codes: `flowc.exits`.
+says with which plans older events were written; without it, all were with this one. With `--key`
+the broker is on another machine, and says that itself. The broker's `Drained` drains: what was
+delivered is finished and confirmed, then it ends with 0. SIGTERM stops sooner: the event at hand is
+finished and confirmed; the rest is delivered to the next process. Exit codes: `flowc.exits`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import zmq
 
@@ -27,14 +27,17 @@ from flowc.classes import Classes
 from flowc.errors import CodeError
 from flowc.exits import Exit
 from flowc.process import Stop, parse, run
+from flowc.remote import credentials, fetch_schemas
 from flowc.serving import Serving
 from flowc.suspects import Suspects
 from flowc.worker import MemoryLostError, Worker
-from flowc_dsl.plan import ServicePlan
+from flowc_dsl.plan import Plan, ServicePlan
 from flowc_engine import limits
 from flowc_engine.bus import wire
 from flowc_engine.bus.client import Client
-from flowc_engine.generations import History, read_history
+from flowc_engine.bus.curve import Credentials
+from flowc_engine.core.access import Principal
+from flowc_engine.generations import History, parse_history, read_history
 from flowc_engine.state import SCHEMAS_FILE
 
 CONFIRM_MS_MAX = 5_000
@@ -56,10 +59,12 @@ def main(argv: list[str] | None = None) -> int:
             service = classes.plan.service(args.service)
         except KeyError:
             raise CodeError(f"{classes.plan.system} has no service {args.service}") from None
-        history = read_history(args.plan.with_name(SCHEMAS_FILE), classes.plan)
+        broker = _find(args, classes.plan, stop)
+        if broker is None:
+            return Exit.DONE
         suspects = Suspects(args.suspects) if args.suspects else None
         try:
-            with Host(classes, service, args.slot, args.broker, suspects, history) as host:
+            with Host(classes, service, args.slot, broker, suspects) as host:
                 return host.serve(stop)
         finally:
             if suspects is not None:  # only a process that is killed leaves its notes
@@ -73,6 +78,29 @@ def main(argv: list[str] | None = None) -> int:
         os.execv(sys.executable, command)  # noqa: S606 - our own image
 
 
+class Broker(NamedTuple):
+    """Where it is, and how its events were written; `key` and `schemas` if it is elsewhere."""
+
+    endpoint: str
+    history: History | None = None
+    key: Credentials | None = None
+    schemas: wire.Schemas | None = None
+
+
+def _find(args: argparse.Namespace, plan: Plan, stop: Stop) -> Broker | None:
+    """The broker, which is waited for if it is elsewhere; None if that took until `stop`."""
+    key = credentials(args.key, args.broker, plan, Principal("service", args.service))
+    if key is None:
+        return Broker(args.broker, read_history(args.plan.with_name(SCHEMAS_FILE), plan))
+    schemas = fetch_schemas(args.broker, plan, key, lambda: stop.wanted)
+    if schemas is None:
+        return None
+    history = History.of(plan)
+    if schemas.text:
+        history = parse_history(schemas.text, plan, "what the broker said of its events")
+    return Broker(args.broker, history, key, schemas)
+
+
 class Host:
     """A worker and its connection. Raises `CodeError` for user code that can't be used."""
 
@@ -81,16 +109,17 @@ class Host:
         classes: Classes,
         service: ServicePlan,
         slot: int,
-        endpoint: str,
+        broker: Broker,
         suspects: Suspects | None = None,
-        history: History | None = None,
     ) -> None:
-        self._serving = serving = Serving(classes, service, slot, history)
+        self._schemas = broker.schemas
+        self._serving = serving = Serving(classes, service, slot, broker.history)
         self._client = Client(
-            endpoint,
+            broker.endpoint,
             wire.Hello(
                 "service", service.name, slot, uuid.uuid4().hex, classes.plan.hash, os.getpid()
             ),
+            broker.key,
         )
         self._worker = Worker(
             service, slot, serving.codecs, serving.handlers, serving.calls(), self._send,
@@ -115,11 +144,18 @@ class Host:
                 poller.poll(min(wait_ms, limits.HEARTBEAT_MS))
             got = client.receive(0)
             if got is not None:
-                worker.receive(*got)
+                self._receive(*got)
             worker.work(time.monotonic())
         worker.flush()
         self._confirm()
         return Exit.DONE
+
+    def _receive(self, message: wire.BrokerMessage, bodies: list[bytes]) -> None:
+        if isinstance(message, wire.Schemas):
+            if message != self._schemas:  # the state behind the broker is another one by now
+                raise MemoryLostError
+            return
+        self._worker.receive(message, bodies)
 
     def _confirm(self) -> None:
         """Wait until what was handled is durable, or for as long as may be."""
@@ -133,7 +169,10 @@ class Host:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._client.close()
+        if self._schemas is None:
+            self._client.close()
+        else:
+            self._client.leave()  # no supervisor beside the broker sees us end
         self._serving.close()
 
 

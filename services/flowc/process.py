@@ -26,7 +26,7 @@ from flowc.load import user_trace
 from flowc_dsl.plan import Plan
 from flowc_engine.process import die_with_parent
 
-_FINAL_REFUSALS = frozenset({"version", "plan", "service"})
+_FINAL_REFUSALS = frozenset({"version", "plan", "service", "key"})
 
 
 def parse(
@@ -36,6 +36,7 @@ def parse(
     parser.add_argument("--plan", type=Path, required=True, help="the plan, as JSON")
     if broker:
         parser.add_argument("--broker", required=True, help="the broker's endpoint")
+    parser.add_argument("--key", type=Path, help="over TCP: the file with our key")
     parser.add_argument("--root", type=Path, required=True, help="the project's root")
     return parser.parse_args(argv)
 

@@ -23,6 +23,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import groupby
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
@@ -35,10 +36,12 @@ from flowc.codec import Codecs, misfit_row, now_us
 from flowc.columns import MisfitError
 from flowc.errors import ContractError, FencedError, FlowcError, RefusedError, SchemaError
 from flowc.packing import EmittedBatch, Packer, UnfitError, by_type
+from flowc.remote import credentials
 from flowc_dsl.plan import Plan
 from flowc_engine import limits
 from flowc_engine.bus import wire
 from flowc_engine.bus.client import Client
+from flowc_engine.core.access import Principal
 
 if TYPE_CHECKING:
     from flowc.event import Event
@@ -61,11 +64,18 @@ class Publisher:
     """One source. `name` is its own: two processes with one name fence each other.
 
     `emits` narrows what it may publish; by default every external event and command of the plan.
+    Over TCP, `key` is the file that `flowc keys export` wrote. Raises `CodeError` if it is no good.
     """
 
     def __init__(
-        self, endpoint: str, plan: Plan, name: str, emits: Iterable[str] | None = None
+        self,
+        endpoint: str,
+        plan: Plan,
+        name: str,
+        emits: Iterable[str] | None = None,
+        key: str | Path | None = None,
     ) -> None:
+        self._key = credentials(key, endpoint, plan, Principal("source", name))
         self.name, self._plan, self._endpoint = name, plan, endpoint
         self._classes = use_plan(plan)
         self._codecs = Codecs(self._classes)
@@ -227,7 +237,7 @@ class Publisher:
 
     def _serve(self) -> None:
         hello = wire.Hello("source", self.name, 0, uuid.uuid4().hex, self._plan.hash, os.getpid())
-        with Client(self._endpoint, hello) as client:
+        with Client(self._endpoint, hello, self._key) as client:
             poller = zmq.Poller()
             poller.register(client.socket, zmq.POLLIN)
             poller.register(self._wake, zmq.POLLIN)

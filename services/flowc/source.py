@@ -77,7 +77,7 @@ def _serve(classes: Classes, args: argparse.Namespace, prog: str) -> Exit:
     function = find_attribute(load_module(module_name), attribute)
     classes.adopt_imported()
     emits = [name for name in args.emits.split(",") if name] or None
-    publisher = _Publisher(args.broker, classes.plan, args.name, emits)
+    publisher = _Publisher(args.broker, classes.plan, args.name, emits, args.key)
     sys.setswitchinterval(_SWITCH_S)
     try:
         opened = publisher.open()

@@ -157,7 +157,8 @@ class _Knock:
         self._socket.send(self.word)
 
     def is_refused(self) -> bool:
-        return bool(self._handshakes.news())
+        self._handshakes.news()
+        return self._handshakes.link.ended
 
     def close(self) -> None:
         self._handshakes.close()

@@ -28,8 +28,14 @@ class Client:
     tried again for ever.
     """
 
-    def __init__(self, endpoint: str, hello: wire.Hello, key: Credentials | None = None) -> None:
-        """Raises `CurveError` for TCP without a key."""
+    def __init__(
+        self,
+        endpoint: str,
+        hello: wire.Hello | wire.SchemasRequest,
+        key: Credentials | None = None,
+    ) -> None:
+        """Raises `CurveError` for TCP without a key. Who only asks for the schemas need not say
+        hello."""
         self._pid = os.getpid()
         self._endpoint = endpoint
         self._hello = [wire.encode(hello)]
@@ -44,11 +50,12 @@ class Client:
         except CurveError:
             self.close()
             raise
-        self.shut_out = ""
-        """Why the broker can't be spoken to, as far as that was seen; "" if nothing was."""
+        self.fault = ""
+        """Over TCP: why the broker can't be spoken to now, as of the last heartbeat."""
         if key is not None:
             self._handshakes = Handshakes(self._socket)
-            self._hello.insert(0, wire.encode(wire.SchemasRequest(hello.plan_hash)))
+            if isinstance(hello, wire.Hello):
+                self._hello.insert(0, wire.encode(wire.SchemasRequest(hello.plan_hash)))
         self._socket.connect(endpoint)
         self._heartbeat = wire.encode(wire.Heartbeat())
         self._say_hello()
@@ -103,20 +110,23 @@ class Client:
 
     def _look_at_handshakes(self, handshakes: Handshakes) -> None:
         """After one that failed libzmq gives up; we don't: the key may be let in again."""
-        why = handshakes.news()
-        if why is None:
-            return
-        self.shut_out = why
-        if why:
+        link = handshakes.news()
+        self.fault = handshakes.link.fault
+        if link is not None and link.ended:
             self._socket.disconnect(self._endpoint)
             self._socket.connect(self._endpoint)
             self._say_hello()
 
-    def close(self) -> None:
-        """Drop the connection and what is still queued."""
+    def leave(self) -> None:
+        """Tell the broker that nothing more will come, and close; it may not be there to hear."""
+        self._socket.send(wire.encode(wire.Bye()))
+        self.close(limits.CLOSE_LINGER_MS)
+
+    def close(self, linger_ms: int = 0) -> None:
+        """Drop the connection, and what is still queued after so long."""
         if self._handshakes is not None:
             self._handshakes.close()
-        self._socket.close(linger=0)
+        self._socket.close(linger=linger_ms)
         self._context.term()
 
     def __enter__(self) -> Self:

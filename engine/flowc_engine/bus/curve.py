@@ -92,23 +92,38 @@ def secure_client(socket: zmq.Socket[bytes], endpoint: str, key: Credentials | N
     socket.setsockopt(zmq.IPV6, int("[" in endpoint))
 
 
+class Link(NamedTuple):
+    """How a connection stands. `fault`: why it does not, "" while it does. `ended`: libzmq has
+    given it up, and does not try again."""
+
+    fault: str
+    ended: bool = False
+
+
 class Handshakes:
-    """Watches a client's handshakes: after one that failed, libzmq never tries again."""
+    """Watches a client's connection."""
 
     def __init__(self, socket: zmq.Socket[bytes]) -> None:
         self._socket = socket
         self.monitor: zmq.Socket[bytes] = socket.get_monitor_socket(
-            zmq.Event.HANDSHAKE_SUCCEEDED | sum(_FAILED)
+            zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED | sum(_FAILED)
         )
         """For a poller."""
+        self.link = Link("no answer yet")
 
-    def news(self) -> str | None:
-        """Why the last handshake failed, "" if it succeeded, None if there was none since."""
-        last: str | None = None
+    def news(self) -> Link | None:
+        """How it stands now, None if nothing has happened since it was last asked."""
+        changed = False
         while self.monitor.poll(0, zmq.POLLIN):
-            event = parse_monitor_message(self.monitor.recv_multipart())["event"]
-            last = _FAILED.get(zmq.Event(event), "")
-        return last
+            changed = True
+            event = zmq.Event(parse_monitor_message(self.monitor.recv_multipart())["event"])
+            if event in _FAILED:
+                self.link = Link(_FAILED[event], ended=True)
+            elif event == zmq.Event.HANDSHAKE_SUCCEEDED:
+                self.link = Link("")
+            elif not self.link.ended:
+                self.link = Link("the connection broke")
+        return self.link if changed else None
 
     def close(self) -> None:
         """Watch no more."""

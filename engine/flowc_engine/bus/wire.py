@@ -168,6 +168,10 @@ class Applied(Message, frozen=True):
     checkpointed: int  # records below this one survive without the journal
 
 
+class Bye(Message, frozen=True):
+    """This client leaves; nothing more comes from it."""
+
+
 class SchemasRequest(Message, frozen=True):
     """From a machine that does not have the state: how were the stored events written? May come
     before `Hello`; the answer is `Schemas`."""
@@ -369,6 +373,7 @@ ClientMessage = (
     | Publish
     | SourceDone
     | Applied
+    | Bye
     | SchemasRequest
     | StatusRequest
     | Drain

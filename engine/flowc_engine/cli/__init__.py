@@ -34,6 +34,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "Break everything around the broker, by seed.",
     ),
     "trace": ("flowc_engine.cli.trace:command", "Show what an event caused."),
+    "broker": ("flowc_engine.cli.broker:command", "Run the log alone, for services elsewhere."),
+    "service": ("flowc_engine.cli.service:command", "Run one service of a broker elsewhere."),
     "keys": ("flowc_engine.cli.keys:command", "Make and withdraw the keys of those on TCP."),
 }
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from flowc_engine.cli.common import ExitCode, fail, look_for, shown_path
+from flowc_engine.cli.endpoints import listen_option
 from flowc_engine.cli.planned import Planned, plan_program
 
 if TYPE_CHECKING:
@@ -25,6 +28,14 @@ if TYPE_CHECKING:
 )
 @click.option("--fresh", is_flag=True, help="Start over: delete this system's journal and log.")
 @click.option("--no-sources", is_flag=True, help="Start no sources; events come by `flowc emit`.")
+@listen_option(required=False)
+@click.option(
+    "--without",
+    "left_out",
+    multiple=True,
+    metavar="SERVICE",
+    help="Do not start SERVICE here: it comes from another machine, by `flowc service`.",
+)
 @click.option(
     "--skip-unsupported",
     is_flag=True,
@@ -37,6 +48,8 @@ def command(
     until_idle: bool,
     fresh: bool,
     no_sources: bool,
+    listen: str | None,
+    left_out: tuple[str, ...],
     skip_unsupported: bool,
     as_json: bool,
     quiet: bool,
@@ -47,6 +60,7 @@ def command(
     Examples:
       flowc run shop.flow
       flowc run shop.flow --until-idle --json
+      flowc run shop.flow --listen tcp://10.0.0.5:5555 --without Payments
 
     Its state is kept in .flow/SYSTEM beside the project's flow.toml; another run goes on where this
     one stops. The first Ctrl-C drains: sources stop, services finish what they hold. The second
@@ -56,8 +70,29 @@ def command(
     or the log failed, 130 stopped by the second Ctrl-C.
     """
     planned = plan_program(file, skip_unsupported=skip_unsupported)
+    _check_left_out(planned, left_out)
+    how = How(until_idle=until_idle, sources=not no_sources, listen=listen, left_out=left_out)
+    run_planned(planned, file, how, fresh=fresh, as_json=as_json, quiet=quiet)
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """What of a program is run here. `left_out`: services that come from other machines."""
+
+    until_idle: bool = False
+    sources: bool = True
+    listen: str | None = None
+    left_out: Sequence[str] = ()
+
+
+def run_planned(
+    planned: Planned, file: Path, how: How, *, fresh: bool, as_json: bool, quiet: bool
+) -> NoReturn:
+    """Run it, report, and end the process with the run's exit code."""
     for note in () if quiet else planned.notes:
         click.echo(note, err=True)
+    if how.listen is not None:
+        _check_keys(planned, file, how.listen)
     from flowc_engine.supervisor.compat import PlanChangedError
     from flowc_engine.supervisor.holding import HeldError, clear, hold
 
@@ -65,7 +100,7 @@ def command(
         with hold(planned.state):
             if fresh:
                 clear(planned.state)
-            summary = _run(planned, until_idle=until_idle, no_sources=no_sources, quiet=quiet)
+            summary = _run(planned, how, quiet=quiet)
     except (HeldError, PlanChangedError, ValueError) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(ExitCode.FAILURE)
@@ -75,7 +110,28 @@ def command(
     sys.exit(summary.exit_code)
 
 
-def _run(planned: Planned, *, until_idle: bool, no_sources: bool, quiet: bool) -> RunSummary:
+def _check_left_out(planned: Planned, left_out: Sequence[str]) -> None:
+    from flowc_engine.config import did_you_mean
+
+    names = [service.name for service in planned.plan.services]
+    for name in left_out:
+        if name not in names:
+            fail(f"--without {name}: there is no service {name}{did_you_mean(name, names)}")
+
+
+def _check_keys(planned: Planned, file: Path, listen: str) -> None:
+    """There have to be keys before anything listens."""
+    from flowc_engine.keys import KeyRing, KeysError
+
+    try:
+        KeyRing(planned.state.keys, planned.plan.system).entries()
+    except KeysError as error:
+        fail(f"{listen}: {str(error).replace('FILE', shown_path(file))}", ExitCode.FAILURE)
+    if listen.startswith(("tcp://*:", "tcp://0.0.0.0:", "tcp://[::]:")):
+        click.echo(f"note: {listen} is every address that this machine has", err=True)
+
+
+def _run(planned: Planned, how: How, *, quiet: bool) -> RunSummary:
     from flowc_engine.supervisor.children import Child, Kind
     from flowc_engine.supervisor.compat import adopt_plan
     from flowc_engine.supervisor.core import RunCore
@@ -86,11 +142,16 @@ def _run(planned: Planned, *, until_idle: bool, no_sources: bool, quiet: bool) -
 
     plan, state = planned.plan, planned.state
     adopt_plan(state, plan)
-    sources = () if no_sources else planned.config.sources
+    sources = planned.config.sources if how.sources else ()
     hosts = [Child(Kind.HOST, s.name, i) for s in plan.services for i in range(s.replicas)]
-    core = RunCore(hosts, [Child(Kind.SOURCE, s.name) for s in sources], until_idle=until_idle)
+    core = RunCore(
+        [host for host in hosts if host.name not in how.left_out],
+        [Child(Kind.SOURCE, s.name) for s in sources],
+        until_idle=how.until_idle,
+        elsewhere=[host for host in hosts if host.name in how.left_out],
+    )
     with sockets_of(state) as sockets:
-        files = RunFiles(planned.root, state, sockets)
+        files = RunFiles(planned.root, state, sockets, listen=how.listen)
         processes = Processes(files, sources)
         driver = RunDriver(core, processes, files.broker, _screen(plan.system, quiet=quiet))
         code = driver.run()

@@ -102,6 +102,8 @@ class BrokerCore:
                 self._send(peer, wire.Who())
             case wire.Heartbeat():
                 pass
+            case wire.Bye():
+                self.lost(peer)
             case _:
                 self._heard(peer, message, bodies, now_ms)
 

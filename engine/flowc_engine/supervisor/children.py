@@ -80,6 +80,8 @@ class ChildState:
     due_ms: int | None = None
     kill_ms: int | None = None
     was_up: bool = False
+    elsewhere: bool = False
+    """It is not ours to start or to stop; how it lives is what the broker sees of it."""
     reason: str = ""
     in_short: str = ""
 

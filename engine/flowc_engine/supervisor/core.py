@@ -74,13 +74,24 @@ Effect = Spawn | Kill | SendDrain | Say | Finish
 
 
 class RunCore:
-    """One run. `hosts` and `sources` are the workers it starts."""
+    """One run. `hosts` and `sources` are the workers it starts; `elsewhere` are replicas that come
+    from other machines, and are waited for."""
 
     def __init__(
-        self, hosts: Iterable[Child], sources: Iterable[Child], *, until_idle: bool
+        self,
+        hosts: Iterable[Child],
+        sources: Iterable[Child],
+        *,
+        until_idle: bool,
+        elsewhere: Iterable[Child] = (),
     ) -> None:
-        children = [BROKER, LOG, WARM, *hosts, *sources]
-        self.children = {child: ChildState(child) for child in children}
+        workers = [*hosts, *sources]
+        self.children = {child: ChildState(child) for child in (BROKER, LOG, WARM, *workers)}
+        if not workers:
+            self.children[WARM].life = Life.STOPPED  # it would have nothing to do
+        self._has_workers = bool(workers)
+        for child in elsewhere:
+            self.children[child] = ChildState(child, elsewhere=True)
         self.phase = Phase.STARTING
         self.status: wire.Status | None = None
         self.fatal = ""
@@ -164,7 +175,9 @@ class RunCore:
         self.status, self._fresh_status = status, True
         for slot in status.slots:
             state = self.children.get(Child(Kind.HOST, slot.service, slot.slot))
-            if state is not None and slot.ready:
+            if state is not None and state.elsewhere:
+                self._seen_elsewhere(state, slot)
+            elif state is not None and slot.ready:
                 self.ready(state.child, now_ms)
         for source in status.sources:
             state = self.children.get(Child(Kind.SOURCE, source.source))
@@ -202,13 +215,30 @@ class RunCore:
 
     # ---- starting
 
+    def _seen_elsewhere(self, state: ChildState, slot: wire.SlotStatus) -> None:
+        """What is not ours lives as the broker sees it."""
+        if self.phase > Phase.DRAINING:
+            return
+        if not slot.connected:
+            life = Life.STOPPED if self.phase >= Phase.DRAINING else Life.WAITING
+        else:
+            life = Life.UP if slot.ready else Life.STARTING
+        if (life is Life.UP) != (state.life is Life.UP) and self.phase <= Phase.RUNNING:
+            self._out.append(Say(f"{state.child} {'is here' if life is Life.UP else 'is away'}"))
+        state.life = life
+
+    @property
+    def _warm_is_up(self) -> bool:
+        return self.children[WARM].life is Life.UP or not self._has_workers
+
     def _spawn(self, state: ChildState) -> None:
         state.life, state.due_ms, state.kill_ms = Life.STARTING, None, None
         self._out.append(Spawn(state.child))
 
     def _spawn_waiting(self, *children: Child) -> None:
         for child in children:
-            if self.children[child].life is Life.WAITING:
+            state = self.children[child]
+            if state.life is Life.WAITING and not state.elsewhere:
                 self._spawn(self.children[child])
 
     def _start_services(self, now_ms: int) -> None:
@@ -216,7 +246,7 @@ class RunCore:
         if self.phase > Phase.RUNNING or not self.broker_is_up:
             return
         self._spawn_waiting(LOG)
-        if self.children[WARM].life is Life.UP:
+        if self._warm_is_up:
             if self.phase is Phase.STARTING:
                 self._deadline_ms = now_ms + limits.START_MS_MAX
             kinds = WORKERS if self.phase is Phase.RUNNING else (Kind.HOST,)
@@ -229,8 +259,7 @@ class RunCore:
 
     def _start_sources(self, now_ms: int) -> None:
         """Once every service is there or has failed, or at the latest when time is up."""
-        up = (self.children[c].life is Life.UP for c in (BROKER, WARM))
-        if self.phase is not Phase.STARTING or not all(up):
+        if self.phase is not Phase.STARTING or not (self.broker_is_up and self._warm_is_up):
             return
         missing = [s for s in self.of(Kind.HOST) if s.life not in (Life.UP, Life.FAILED)]
         if missing and now_ms < self._deadline_ms:
@@ -273,7 +302,7 @@ class RunCore:
         """The warm parent is gone, and with it its children: no fault of theirs."""
         dead = self.children[WARM]
         for state in self.of(*WORKERS):
-            if state.alive:
+            if state.alive and not state.elsewhere:
                 leaving = self.phase >= Phase.DRAINING or dead.life is Life.FAILED
                 state.life = Life.STOPPED if leaving else Life.WAITING
                 state.kill_ms = None
@@ -324,6 +353,9 @@ class RunCore:
         broker = self.children[BROKER]
         hopeless = self.fatal or not (broker.alive or broker.pending)
         if workers and (hopeless or now_ms >= self._deadline_ms):
+            for state in workers:
+                if state.elsewhere:
+                    state.life = Life.STOPPED  # it goes on by itself when there is a broker again
             self._stop(workers, limits.KILL_AFTER_MS, now_ms)
         if not workers:
             self.phase = Phase.CLOSING_LOG

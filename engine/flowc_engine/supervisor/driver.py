@@ -76,7 +76,7 @@ class RunDriver:
     def run(self) -> int:
         """The exit code comes back, and no process is left."""
         try:
-            with _signals_to(self._signals.append) as wake:
+            with signals_to(self._signals.append) as wake:
                 self.core.begin()
                 while self._code is None:
                     self._wait(wake)
@@ -163,7 +163,7 @@ def _now_ms() -> int:
 
 
 @contextmanager
-def _signals_to(take: Callable[[int], None]) -> Iterator[int]:
+def signals_to(take: Callable[[int], None]) -> Iterator[int]:
     """SIGINT, SIGTERM, SIGHUP go to `take`; the descriptor is readable after them and SIGCHLD."""
     read_end, write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 

@@ -48,16 +48,23 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class RunFiles:
-    """Where a run lives: the project's root, its state (held, with its plan written), sockets."""
+    """Where a run lives: the project's root, its state (held, with its plan written), sockets.
+
+    `listen`: where the broker listens besides. `remote`: the broker is there, on another machine,
+    and `key` is the file with the key for it.
+    """
 
     root: Path
     state: StateDir
     sockets: Path
+    listen: str | None = None
+    remote: str | None = None
+    key: Path | None = None
 
     @property
     def broker(self) -> str:
         """The broker's endpoint."""
-        return broker_endpoint(self.sockets)
+        return self.remote or broker_endpoint(self.sockets)
 
     def log_path(self, child: Child) -> Path:
         """The file for what a process writes."""
@@ -162,7 +169,8 @@ class Processes:
         state = self._files.state
         shared = ["--state", str(state.path), "--plan", str(state.plan_file)]
         if child == BROKER:
-            return ["-m", "flowc_engine.broker", *shared, "--listen", self._files.broker]
+            tcp = ["--tcp", self._files.listen] if self._files.listen else []
+            return ["-m", "flowc_engine.broker", *shared, "--listen", self._files.broker, *tcp]
         if child == LOG:
             query = query_endpoint(self._files.sockets)
             listen = ["--broker", self._files.broker, "--query", query]
@@ -174,6 +182,7 @@ class Processes:
         self._asked[self._requests] = child
         plan, root = str(self._files.state.plan_file), str(self._files.root)
         argv = ["--plan", plan, "--broker", self._files.broker, "--root", root]
+        argv += ["--key", str(self._files.key)] if self._files.key else []
         argv += ["--name" if child.kind is Kind.SOURCE else "--service", child.name]
         if child.kind is Kind.SOURCE:
             source = self._sources[child.name]
