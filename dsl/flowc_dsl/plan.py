@@ -159,6 +159,8 @@ class TimerPlan:
 
 @dataclass(frozen=True, slots=True)
 class ServicePlan:
+    """`replicas` are the fewest that it has, `replicas_max` the most."""
+
     name: str
     run: Literal["python", "mock"]
     target: str  # "package.module" or "package.module:Class"; "" for mock
@@ -169,6 +171,10 @@ class ServicePlan:
     deadlines: tuple[DeadlinePlan, ...] = ()
     joins: tuple[JoinPlan, ...] = ()
     timers: tuple[TimerPlan, ...] = ()
+    replicas_max: int = 1  # raised to `replicas`, as in a plan of an older flowc
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "replicas_max", max(self.replicas, self.replicas_max))
 
     @property
     def subscribes(self) -> tuple[str, ...]:

@@ -100,6 +100,7 @@ def _service(service: Service, waiting: Sequence[Waiting]) -> ServicePlan:
         handlers=tuple(handlers),
         context=service.context or "",
         replicas=service.replicas_min,
+        replicas_max=service.replicas_max,
         stateless=service.stateless,
         deadlines=tuple(one.deadline for one in waiting if one.handler.kind == "after"),
         joins=tuple(one.join for one in waiting if one.handler.kind == "join"),
@@ -164,11 +165,6 @@ def _of_service(system: System, service: Service) -> Iterator[Unsupported]:
         yield Unsupported("store", name, store.span, text)
     for key, _, span in service.args:
         yield Unsupported("args", name, span, f"`{key}` is not handed to the service yet")
-    if service.replicas_max > service.replicas_min:
-        low, high = service.replicas_min, service.replicas_max
-        text = f"it runs with {low}, and does not scale yet"
-        span = service.replicas_span or service.span
-        yield Unsupported(f"replicas {low} to {high}", name, span, text, refuses=False)
     for handler in service.handlers:
         yield from _of_handler(system, name, handler)
 

@@ -123,6 +123,20 @@ OLDER_BYTES_MAX: Final = 64 * MIB  # of the .flow files of a git revision
 FAULTS_LISTED_MAX: Final = 5  # in a message, of an older text
 GIT_MS_MAX: Final = 60_000
 
+# ---- replicas that follow the lag
+SCALE_LOOK_MS: Final = 3_000  # a service is judged by its pace over so long
+SCALE_BEHIND_MS: Final = 2_000  # behind by so much, at its pace, it gets more replicas,
+SCALE_DRAIN_MS: Final = 10_000  # unless it is about to have caught up
+SCALE_CALM_MS: Final = 500  # behind by less, it keeps up
+SCALE_DOWN_AFTER_MS: Final = 30_000  # of keeping up it gets fewer
+SCALE_EVERY_MS: Final = 10_000  # there is one change at most, and
+SCALE_DUTY: Final = 10  # the pause that a change makes is a tenth of the time at most
+SCALE_REPLAY_MS_MAX: Final = 30_000  # a past that takes longer to be seen again is not, for lag
+SCALE_GAIN_PERCENT_MIN: Final = 110  # of the rate before: less is no reason for still more
+SCALE_BUSY_PERCENT_MAX: Final = 60  # of what it can do, for a replica that is left
+SCALE_REPEAT_MS: Final = 500  # a rescale that is not answered is asked for again
+SCALE_WAIT_MS_MAX: Final = 60_000  # for a wish to come true, by `flowc scale`
+
 # ---- drawing
 DOT_BUDGET_MS: Final = 10_000  # Graphviz is killed after this, and flowc draws by itself
 
@@ -134,6 +148,8 @@ assert GROUP_BYTES_MAX < SEGMENT_BYTES
 assert HEARTBEAT_MS * 3 < HEARTBEAT_LOST_MS
 assert RESTART_BACKOFF_MIN_MS <= RESTART_BACKOFF_MAX_MS < RESTARTS_WINDOW_MS
 assert STATUS_EVERY_MS < HEARTBEAT_MS
+assert SCALE_CALM_MS < SCALE_BEHIND_MS < SCALE_DRAIN_MS
+assert STATUS_EVERY_MS * 5 <= SCALE_LOOK_MS < SCALE_EVERY_MS < SCALE_DOWN_AFTER_MS
 assert RECONNECT_MIN_MS < RECONNECT_MAX_MS < HEARTBEAT_LOST_MS
 assert LOG_BYTES_PER_TRANSACTION < LOG_CHECKPOINT_BYTES <= SEGMENT_BYTES
 assert LOG_ROW_GROUP_ROWS < LOG_ROWS_PER_TRANSACTION

@@ -20,7 +20,7 @@ class Part(NamedTuple):
     after: int
     out: Bodies
     parked: list[wire.Parked]
-    deferred: list[int]
+    deferred: dict[int, int]  # offset -> partition
     resolved: list[int]
     handled: int
     late: dict[str, int] = {}  # noqa: RUF012 - of a tuple, never changed
@@ -39,7 +39,7 @@ class Draft:
         self.begin = self.end = begin
         self.outbox = Outbox(codecs)
         self.parked: list[wire.Parked] = []
-        self.deferred: list[int] = []
+        self.deferred: dict[int, int] = {}
         self.resolved: list[int] = []
         self.handled = 0
         self.late: dict[str, int] = {}
@@ -103,8 +103,8 @@ class Draft:
         rest._handled_rows = self._handled_rows
         rest.parked = [p for p in self.parked if p.offset > through]
         self.parked = [p for p in self.parked if p.offset <= through]
-        rest.deferred = [o for o in self.deferred if o > through]
-        self.deferred = [o for o in self.deferred if o <= through]
+        rest.deferred = {o: p for o, p in self.deferred.items() if o > through}
+        self.deferred = {o: p for o, p in self.deferred.items() if o <= through}
         rest.resolved = [o for o in self.resolved if o > through]
         self.resolved = [o for o in self.resolved if o <= through]
         return rest

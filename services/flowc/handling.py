@@ -198,7 +198,7 @@ class Handling:
         self, rows: Rows, index: int, draft: Draft, *, attempts: int, due: float, error: str = ""
     ) -> None:
         self.retries.hold(rows.take([index]), attempts=attempts, due=due, error=error)
-        draft.deferred.append(rows.offsets[index])
+        draft.deferred[rows.offsets[index]] = rows.partition(index)
 
     def _failed(self, rows: Rows, failed: Failed, draft: Draft, now: float) -> None:
         offset, error = rows.offsets[failed.row], failed.error

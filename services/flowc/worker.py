@@ -124,6 +124,7 @@ class Worker:
         self._skip: frozenset[int] = frozenset()
         self._resume: wire.Resume | None = None
         self._replaying_to: int | None = None
+        self._ahead: deque[Rows] = deque()  # deferred by another replica, and not passed here yet
         self._draft = Draft(-1, codecs)  # -1: nothing was ever assigned
         self._draft_since = self._now = 0.0
         self._chunk_rows = 64
@@ -157,6 +158,7 @@ class Worker:
         if self._replaying_to is not None or replaced:
             raise MemoryLostError
         self._queue.clear()  # it will be delivered again
+        self._ahead.clear()
         if not fresh:
             self._flush(send=False)
         self._assign = assign
@@ -238,13 +240,26 @@ class Worker:
         ]
 
     def _deferred(self, deliver: wire.Deliver, bodies: list[Rows]) -> None:
+        """Hold them. What another replica deferred may lie ahead, below a floor: memory has to have
+        what came before it first."""
+        self._send(wire.Held(deliver.service, deliver.slot, deliver.epoch), ())
         resolved = {o for step, _, _ in self._unconfirmed for o in step.resolved}
         known = resolved.union(self._draft.resolved)
         wanted = {o for o in deliver.offsets if o not in known and o not in self._handling.retries}
         for rows in in_order(bodies):
             for i, offset in enumerate(rows.offsets):
                 if offset in wanted:
-                    self._handling.retries.hold(rows.take([i]), attempts=0, due=0.0)
+                    self._ahead.append(rows.take([i]))
+        self._pass_by(self._draft.end)
+
+    def _pass_by(self, position: int) -> None:
+        """All below `position` was seen: what is held of it may be tried."""
+        ahead, self._ahead = self._ahead, deque()
+        for row in ahead:
+            if row.offsets[0] < position:
+                self._handling.retries.hold(row, attempts=0, due=0.0)
+            else:
+                self._ahead.append(row)
 
     # ---- work
 
@@ -364,6 +379,8 @@ class Worker:
         """Handle the first piece, or a part of it; the number of its rows comes back."""
         piece = pieces[0]
         begin, end = piece.at, len(piece.rows)
+        if self._ahead and not piece.replaying:
+            self._pass_by(piece.rows.offsets[begin])
         if not self._handling.whole(piece.rows.event):
             end = min(begin + rows_max, end)
         self._see(piece.rows.part(begin, end), replaying=piece.replaying)
@@ -377,6 +394,8 @@ class Worker:
     def _delivery_done(self, deliver: wire.Deliver) -> None:
         if deliver.mode == "live":
             self._draft.end = deliver.end
+            if self._ahead:
+                self._pass_by(deliver.end)
             self._handling.tell_passed(deliver.end)
             waited = self._now - self._draft_since
             if (
@@ -430,7 +449,7 @@ class Worker:
         now_us = self._clock.now_us()
         for due in self._waits.due(now_us, limits.DUE_ROWS_MAX):
             for out in bodies_of(self._codecs[due.event], due, now_us):
-                part = Part(self._draft.begin, self._draft.begin, out, [], [], [], 0)
+                part = Part(self._draft.begin, self._draft.begin, out, [], {}, [], 0)
                 self._say(self._step(part), out.bodies, out.size)
 
     # ---- steps
@@ -447,8 +466,8 @@ class Worker:
         number, self._number = self._number, self._number + 1
         return wire.Step(
             self.service.name, self.slot, self._assign.epoch, part.before, part.after,
-            part.out.batches, part.parked, part.deferred, part.resolved, part.handled, number,
-            self._waits.open, part.late, part.passed,
+            part.out.batches, part.parked, list(part.deferred), part.resolved, part.handled, number,
+            self._waits.open, part.late, part.passed, list(part.deferred.values()),
         )  # fmt: skip
 
     def _say(

@@ -9,7 +9,6 @@ from flowc_engine import limits
 from flowc_engine.bus import wire
 from flowc_engine.core import effects as fx
 from flowc_engine.core.broker import BrokerCore
-from flowc_engine.core.layout import LayoutError
 from flowc_engine.journal import record as rec
 from flowc_engine.journal.state import DurableState
 from support.plans import event, pipeline, service
@@ -436,12 +435,3 @@ def test_more_replicas_take_over_where_the_partitions_were():
     only = shrunk["Pay", 0]
     assert only.cursor == 3
     assert only.floors == dict.fromkeys(range(1, first.partitions, 3), 9)
-
-
-def test_replicas_do_not_change_while_events_wait_to_be_retried(bench):
-    epoch = deliver(bench)
-    bench.say(b"pay", wire.Step("Pay", 0, epoch, 0, 3, deferred=[1]))
-    events = pipeline().events
-    more = Plan("S", events, (service("Pay", "Placed", replicas=2),), {}, {})
-    with pytest.raises(LayoutError, match="Pay had 1 replicas and has 1 events that wait"):
-        Bench(more, bench.core.state)

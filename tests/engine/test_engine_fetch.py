@@ -10,7 +10,7 @@ import pytest
 
 from flowc.rows import offsets_of
 from flowc_engine import limits
-from flowc_engine.broker.fetch import Fetcher
+from flowc_engine.broker.fetch import Fetcher, Found
 from flowc_engine.bus import wire
 from flowc_engine.core import effects as fx
 from flowc_engine.journal import record as rec
@@ -98,10 +98,26 @@ def check_some(journal: Shaped, fetcher: Fetcher) -> None:
         assert read_on(fetcher, fetch) == naive
         if naive:
             at = tuple(sorted(o for o, _ in dice.choices(naive, k=5)))
-            found = fetcher.fetch(fetch._replace(begin=at[0], limit=at[-1] + 1, at=at))
-            rows = [o for b in found.batches for o in offsets_of(b)]
-            assert set(at) <= set(rows)
-            assert len(rows) == len(set(rows)), "a body twice"
+            check_at(fetcher, fetch._replace(begin=at[0], limit=at[-1] + 1, at=at))
+
+
+def size(found: Found) -> int:
+    return sum(map(len, found.bodies))
+
+
+def check_at(fetcher: Fetcher, fetch: fx.Fetch) -> None:
+    """In parts that are no larger than asked, unless they are one record; each body once (spec:
+    4.40)."""
+    at = fetch.at
+    while at:
+        found = fetcher.fetch(fetch._replace(at=at))
+        rows = [o for b in found.batches for o in offsets_of(b)]
+        assert {o for o in at if o < found.end} <= set(rows)
+        assert len(rows) == len(set(rows)), "a body twice"
+        least = fetcher.fetch(fetch._replace(at=at, bytes_max=0))  # of one record
+        assert size(found) <= max(fetch.bytes_max, size(least))
+        assert found.end > at[0], "a part is not empty"
+        at = tuple(o for o in at if o >= found.end)
 
 
 @pytest.mark.parametrize("seed", range(12))

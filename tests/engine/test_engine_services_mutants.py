@@ -12,6 +12,7 @@ from flowc.handling import Handling
 from flowc.outbox import Outbox
 from flowc.retries import Retries
 from flowc.worker import Worker, _Piece
+from flowc_engine.core import layout
 from flowc_engine.journal import state
 from support.mutants import Mutant, Patch, assert_caught
 from support.services import simulate
@@ -76,7 +77,25 @@ def replay_whole_batches_only(patch: Patch) -> None:
     patch.setattr(Handling, "replay", replay)
 
 
+def what_is_deferred_stays_behind(patch: Patch) -> None:
+    real = layout._relay
+
+    def relay(service, replicas, partitions, old):
+        slots = real(service, replicas, partitions, old)
+        for slot in slots if len(old) != replicas else ():
+            slot.deferred, slot.deferred_in = [], {}
+        return slots
+
+    patch.setattr(layout, "_relay", relay)
+
+
+def retry_what_lies_ahead(patch: Patch) -> None:
+    real = Worker._pass_by
+    patch.setattr(Worker, "_pass_by", lambda self, position: real(self, 1 << 60))
+
+
 MUTANTS = [
+    what_is_deferred_stays_behind, retry_what_lies_ahead,
     half_a_memory, send_nothing_again, hold_what_is_held, replay_the_deferred,
     types_one_after_the_other, keys_do_not_wait, no_floors, all_partitions,
     defer_what_is_resolved, replay_whole_batches_only,

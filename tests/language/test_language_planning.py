@@ -67,7 +67,6 @@ def test_what_is_not_honoured_yet_is_named():
         ("run exec", "Stock", True),
         ("store", "Stock", True),
         ("store", "Payments", True),
-        ("replicas 1 to 4", "Payments", False),
     }
 
 

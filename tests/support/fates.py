@@ -59,8 +59,9 @@ def _plan(ship: int, *, forgets: bool) -> Plan:
             (TICK, "Ticked", "tick", quick),
         )
     ]  # fmt: skip
+    several: Any = {"replicas": ship, "replicas_max": ship + 1}
     watch = ServicePlan(
-        "Watch", "python", "app:Watch", tuple(waiting), replicas=ship, stateless=forgets,
+        "Watch", "python", "app:Watch", tuple(waiting), stateless=forgets, **several,
         deadlines=(DeadlinePlan(LATE.name, "Paid", ("Shipped", "Moved"), LATE_MS),),
         joins=(JoinPlan(BOTH.name, BOTH.of, "k"),), timers=(TimerPlan(TICK.name, TICK_MS),),
     )  # fmt: skip
@@ -69,7 +70,7 @@ def _plan(ship: int, *, forgets: bool) -> Plan:
         (*events, LATE, BOTH, TICK),
         (
             service("Pay", "Placed Moved", "Paid|Held Noted*", slow),
-            service("Ship", "Paid Held", "Shipped", quick, replicas=ship),
+            service("Ship", "Paid Held", "Shipped", quick, **several),
             service("Tell", "Shipped", "Told", slow, stateless=True),
             service("Count", "Noted Shipped", "Counted*", quick),
             service("Keep", "Held Paid", "", replace(slow, then="drop")),
@@ -80,8 +81,9 @@ def _plan(ship: int, *, forgets: bool) -> Plan:
     )
 
 
-PLANS = {(n, forgets): _plan(n, forgets=forgets) for n in (2, 3) for forgets in (False, True)}
-"""By the replicas of Ship and Watch, and whether Watch is stateless."""
+PLANS = {(n, forgets): _plan(n, forgets=forgets) for n in (1, 3) for forgets in (False, True)}
+"""By the fewest replicas of Ship and Watch, of which there may be one more, and whether Watch is
+stateless."""
 _HASHES = {key: plan.hash for key, plan in PLANS.items()}
 CODECS = Codecs(Classes(PLANS[3, False]))
 DROPS = "Keep"

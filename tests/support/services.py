@@ -24,12 +24,12 @@ from flowc.packing import EmittedBatch, Packer, by_type
 from flowc.rows import offsets_of
 from flowc_dsl.plan import Plan
 from flowc_engine import limits
-from flowc_engine.broker.fetch import _collect, _Record, record_of
+from flowc_engine.broker.fetch import Found, _collect, _Record, collect_at, fit, record_of
 from flowc_engine.broker.verify import BodyVerifier
 from flowc_engine.bus import wire
 from flowc_engine.core import effects as fx
 from flowc_engine.core.broker import BrokerCore
-from flowc_engine.core.layout import LayoutError
+from flowc_engine.core.layout import slots_of
 from flowc_engine.journal import record as rec
 from flowc_engine.journal.state import DurableState
 from support.fates import (
@@ -181,7 +181,7 @@ Client = Process | Feed | Operator
 
 # ---- the world
 
-FAULTS = ("broker", "kill", "stop", "link", "sleep", "zombie")
+FAULTS = ("broker", "kill", "stop", "link", "sleep", "zombie", "rescale")
 
 
 class ServiceWorld:
@@ -226,6 +226,14 @@ class ServiceWorld:
             inbound.clear()
             outbound.clear()
         self._start_broker()
+        self._follow_layout()
+
+    def _follow_layout(self) -> None:
+        """A process for each slot that has none; those without a slot are told to leave."""
+        for key in set(self.processes) - set(self.core.state.slots):
+            self._disconnect(self.processes.pop(key))
+        for key in sorted(set(self.core.state.slots) - set(self.processes)):
+            self._spawn(*key)
 
     def _connect(self, client: Client) -> None:
         self._names += 1
@@ -241,28 +249,17 @@ class ServiceWorld:
         self._connect(self.feed)
         if self.operator is not None:
             self._connect(self.operator)
-        self._spawn_all()
-
-    def _spawn_all(self) -> None:
-        for service in self.plan.services:
-            for slot in range(service.replicas):
-                self._spawn(service.name, slot)
+        self._follow_layout()
 
     def _spawn(self, service: str, slot: int) -> None:
         process = Process(self, self.plan.service(service), slot, f"i{self._names}")
         self.processes[service, slot] = process
         self._connect(process)
 
-    def _relay(self) -> bool:
-        """Another number of replicas, as a new run would have it; whether it was possible."""
+    def _relay(self) -> None:
+        """Another number of replicas, as a new run would have it."""
         ship, watch = self.plan.service("Ship"), self.plan.service("Watch")
-        plan = PLANS[5 - ship.replicas, watch.stateless]
-        self.disk.crash()
-        try:
-            BrokerCore(plan, self.disk.state(), self.now_ms)
-        except LayoutError:  # while events are deferred
-            self.crash_broker()
-            return False
+        plan = PLANS[4 - ship.replicas, watch.stateless]
         for client in list(self.clients.values()):
             self._disconnect(client)
         self.processes.clear()
@@ -270,7 +267,24 @@ class ServiceWorld:
         self.plan = self.feed.plan = plan
         self.crash_broker()
         self._connect_all()
-        return True
+
+    def _rescale(self, service: str) -> None:
+        """Another number of replicas, while they run. Their processes hear of it later."""
+        low = self.plan.service(service).replicas
+        replicas = 2 * low + 1 - len(slots_of(self.core.state, service))
+        for message in (
+            wire.Hello("control", "scaler", 0, "s", "", 1), wire.Rescale(service, replicas)
+        ):  # fmt: skip
+            self.core.receive(b"scaler", message, [], self.now_ms)
+        self._effects()
+        for key in self._slots(service):
+            old = self.processes.pop(key)
+            if self.random.random() < 0.4:  # it does not hear that it is fenced, and comes back
+                self._disconnect(old)
+                self._connect(old)
+
+    def _slots(self, service: str) -> list[tuple[str, int]]:
+        return sorted(key for key in self.processes if key[0] == service)
 
     # ---- faults
 
@@ -283,15 +297,18 @@ class ServiceWorld:
         if (
             self.relays and self._relay_at < self.steps and self.random.random() < 0.1
         ):  # while one is behind the others
-            process = self.processes["Ship", self.random.randrange(2)]
-            process.asleep_until_ms = self.now_ms + 3_000
+            for key in self._slots("Ship")[:1]:
+                self.processes[key].asleep_until_ms = self.now_ms + 3_000
             self._relay_at = self.steps + self.random.randrange(5, 30)
         if self.steps == self._relay_at:
-            self.faults["relay"] += self._relay()
+            self._relay()
+            self.faults["relay"] += 1
 
     def _fault(self, *, again: bool) -> None:
         kind = self.random.choice(FAULTS)
-        key = self._hit if again else self.random.choice(sorted(self.processes))
+        key = self.random.choice(sorted(self.processes))
+        if again and self._hit in self.processes:
+            key = self._hit
         process = self.processes[key]
         self._hit = key
         match kind:
@@ -311,6 +328,8 @@ class ServiceWorld:
                 process.asleep_until_ms = self.now_ms + self.random.choice((300, 3000, 12_000))
             case "zombie":  # it was given up, and lives on
                 self._spawn(*key)
+            case "rescale":
+                self._rescale(self.random.choice(("Ship", "Watch")))
         self.faults[kind] += 1
 
     def _kill(self, process: Process) -> None:
@@ -343,6 +362,7 @@ class ServiceWorld:
         current = all(
             not p.dead
             and p.worker.settled
+            and key in self.core.state.slots
             and self.core.state.slots[key].epoch == p.epoch
             and not p.worker._waits.set
             for key, p in self.processes.items()
@@ -350,7 +370,10 @@ class ServiceWorld:
         mended = self.operator is None or not any(
             fate(name, n) == "raises" for name, n in self._parked_numbers()
         )
-        return current and self.feed.done and mended and self.core.status(self.now_ms).idle
+        whole = self.processes.keys() == self.core.state.slots.keys()
+        return (
+            whole and current and self.feed.done and mended and self.core.status(self.now_ms).idle
+        )
 
     def _parked_numbers(self) -> Iterator[tuple[str, int]]:
         numbers = {
@@ -370,6 +393,8 @@ class ServiceWorld:
         if self.random.random() < 0.3:
             self.core.tick(self.now_ms)
             self._effects()
+        if self.random.random() < 0.2:
+            self._follow_layout()
         for key, process in list(self.processes.items()):
             if process.dead and self.random.random() < 0.2:
                 self._spawn(*key)
@@ -445,15 +470,18 @@ class ServiceWorld:
         if not fetch.at:
             size = self.random.choice((1, 2000, fetch.bytes_max))
             return _collect(self._records(fetch.begin), fetch._replace(bytes_max=size), events)
-        batches, bodies = [], []
-        for offset in fetch.at:
-            one = fetch._replace(begin=offset, limit=offset + 1, at=())
-            found = _collect(self._records(offset), one, events)
-            for batch, body in zip(found.batches, found.bodies, strict=True):
-                if batch not in batches:
-                    batches.append(batch)
-                    bodies.append(body)
-        return fetch.limit, batches, bodies
+        found, wanted = Found(fetch.begin, [], []), deque(fetch.at)
+        bytes_max = self.random.choice((1, 2000, fetch.bytes_max))
+        while wanted:
+            record = next(self._records(wanted[0]))
+            own = []
+            while wanted and wanted[0] < record.first_offset + record.rows:
+                own.append(wanted.popleft())
+            more = collect_at(record, own, events)
+            if found.batches and not fit(found, more, bytes_max):
+                break
+            found = Found(more.end, found.batches + more.batches, found.bodies + more.bodies)
+        return found
 
     def _records(self, begin: int = 0) -> Iterator[_Record]:
         """What is durable of the records with events."""

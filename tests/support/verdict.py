@@ -10,6 +10,7 @@ from typing import Any
 from flowc.rows import offsets_of
 from flowc_dsl.plan import ServicePlan
 from flowc_engine.bus import wire
+from flowc_engine.core.layout import slots_of
 from support.fates import CODECS, DROPS, fate, number, outputs
 from support.services import ServiceWorld
 from support.watched import watched
@@ -128,8 +129,8 @@ def _judge_memory(
     its process has lived since; and one that was dropped, on whether it was mended before a
     replay."""
     number = {e.offset: e.n for e in inputs}
-    for slot in range(service.replicas):
-        own = frozenset(world.core.state.slots[service.name, slot].partitions)
+    for state in slots_of(world.core.state, service.name):
+        slot, own = state.slot, frozenset(state.partitions)
         memory = [
             (offset, k)
             for offset, k in world.processes[service.name, slot].memory

@@ -24,7 +24,7 @@ def watched(log: list[Logged], verdict: Verdict) -> list[Logged]:
 
 def _deadlines(log: list[Logged], verdict: Verdict) -> list[Logged]:
     """Each is emitted once, not before it is due, unless it was cancelled before its place."""
-    [plan] = PLANS[2, False].service("Watch").deadlines
+    [plan] = PLANS[1, False].service("Watch").deadlines
     is_set: dict[int, Logged] = {}
     emitted: Counter[int | None] = Counter()
     found = []

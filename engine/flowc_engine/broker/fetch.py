@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -181,8 +181,7 @@ class Fetcher:
         yield _Record(last[0].offset, 0, "", [], [])  # how far it was read
 
     def _fetch_at(self, fetch: fx.Fetch, events: frozenset[str]) -> Found:
-        batches: list[wire.Delivered] = []
-        bodies: list[fx.Body] = []
+        found = Found(fetch.begin, [], [])
         wanted, place = deque(fetch.at), Place(0, 0, 0)
         while wanted:  # one pass: after a restart only the beginnings of segments are known
             place = max(place, self._index.find(wanted[0]), key=lambda p: (p.segment, p.position))
@@ -191,15 +190,35 @@ class Fetcher:
                 own = []
                 while wanted and wanted[0] < record.first_offset + record.rows:
                     own.append(wanted.popleft())
-                for batch, body, behind in bodies_of(record):
-                    if batch.event in events and any(batch.first <= o < behind for o in own):
-                        batches.append(batch)
-                        bodies.append(body)
+                if own:
+                    more = collect_at(record, own, events)
+                    if found.batches and not fit(found, more, fetch.bytes_max):
+                        return found
+                    found.batches.extend(more.batches)
+                    found.bodies.extend(more.bodies)
+                    found = found._replace(end=more.end)
                 if not wanted:
                     break
             assert last[0] != place, f"no event {wanted[0]} in what is durable"
             place = last[0]
-        return Found(fetch.limit, batches, bodies)
+        return found
+
+
+def collect_at(record: _Record, offsets: Sequence[int], events: frozenset[str]) -> Found:
+    """The bodies of a record that hold some of these offsets, which are all its own."""
+    found = Found(offsets[-1] + 1, [], [])
+    for batch, body, behind in bodies_of(record):
+        if batch.event in events and any(batch.first <= o < behind for o in offsets):
+            found.batches.append(batch)
+            found.bodies.append(body)
+    return found
+
+
+def fit(one: Found, other: Found, bytes_max: int) -> bool:
+    """Whether both may travel in one message."""
+    size = sum(map(len, (*one.bodies, *other.bodies)))
+    count = len(one.bodies) + len(other.bodies)
+    return size <= bytes_max and count <= limits.BATCHES_PER_MESSAGE_MAX
 
 
 def bodies_of(record: _Record) -> Iterator[tuple[wire.Delivered, fx.Body, int]]:

@@ -17,7 +17,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 T = TypeVar("T")
 
 
@@ -108,12 +108,13 @@ class Step(Message, frozen=True):
     """One transaction of a service: it moves its cursor from `before` to `after` and emits
     `batches`.
 
-    `deferred` are offsets below `after` that failed and are to be retried later; `resolved` are
-    formerly deferred ones that are done (their outputs are among `batches`) or parked. `handled`
-    counts the events that were handled. `number` is the step's own, dense over the slot's life:
-    `Assign` says which comes next, so a process knows which of its steps were taken. `open`: the
-    deadlines that are set and the events that wait for a partner behind it. `late`: by handler, how
-    many were handled later than `within`; `passed`: those that `delivery latest` passes over.
+    `deferred` are offsets below `after` that failed and are to be retried later, `partitions` those
+    of each; `resolved` are formerly deferred ones that are done (their outputs are among `batches`)
+    or parked. `handled` counts the events that were handled. `number` is the step's own, dense over
+    the slot's life: `Assign` says which comes next, so a process knows which of its steps were
+    taken. `open`: the deadlines that are set and the events that wait for a partner behind it.
+    `late`: by handler, how many were handled later than `within`; `passed`: those that `delivery
+    latest` passes over.
     Bodies follow.
     """
 
@@ -131,6 +132,7 @@ class Step(Message, frozen=True):
     open: int = 0
     late: dict[str, int] = {}
     passed: int = 0
+    partitions: list[int] = []
 
 
 class Replayed(Message, frozen=True):
@@ -141,6 +143,14 @@ class Replayed(Message, frozen=True):
     epoch: int
     through: int
     open: int = 0
+
+
+class Held(Message, frozen=True):
+    """The events of a `Deliver` of mode "deferred" have arrived: the next ones may come."""
+
+    service: str
+    slot: int
+    epoch: int
 
 
 class Publish(Message, frozen=True):
@@ -199,6 +209,28 @@ class Unpark(Message, frozen=True):
     retry: bool
 
 
+class Rescale(Message, frozen=True):
+    """From control: deal a service's partitions out to so many replicas, now. Its processes are
+    fenced.
+
+    The answer is `Rescaled`, or `Refused` with code "replicas". Said again, it changes nothing.
+    """
+
+    service: str
+    replicas: int
+
+
+class WantReplicas(Message, frozen=True):
+    """From control: somebody wants a service to have so many replicas. `Status` says so to whoever
+    runs its processes, who stops them in good order before a `Rescale`.
+
+    The answer is a `Status`, or `Refused` with code "replicas".
+    """
+
+    service: str
+    replicas: int
+
+
 # ---- said by the broker
 
 
@@ -245,6 +277,8 @@ class Deliver(Message, frozen=True):
     whose `end` is the assigned cursor (it may be empty); "deferred", the single rows at the
     deferred offsets given in `offsets`, whatever the cursor. A process that lived on gets those
     again too, and ignores what it knows: what it holds, and what its unconfirmed steps resolve.
+    They come in parts that fit a message: ahead of what is live, and each after the `Held` that
+    answers the one before.
     """
 
     service: str
@@ -299,6 +333,13 @@ class Unparked(Message, frozen=True):
     later: list[int]
 
 
+class Rescaled(Message, frozen=True):
+    """The service has so many replicas, durably."""
+
+    service: str
+    replicas: int
+
+
 class Fenced(Message, frozen=True):
     """Another process has taken over: stop at once, emit nothing more."""
 
@@ -346,7 +387,7 @@ class SourceStatus(msgspec.Struct, frozen=True, array_like=True):
 
 class Status(Message, frozen=True):
     """`idle`: every source that said Hello is done, nothing is in flight, deferred or
-    undelivered."""
+    undelivered. `wanted`: see `WantReplicas`; what was done is not in it any more."""
 
     offset: int
     record: int
@@ -358,6 +399,7 @@ class Status(Message, frozen=True):
     log_bytes: int
     uptime_ms: int
     began: int = 0  # the offset at which this broker began
+    wanted: dict[str, int] = {}
 
 
 class Drained(Message, frozen=True):
@@ -370,6 +412,7 @@ ClientMessage = (
     | Resume
     | Step
     | Replayed
+    | Held
     | Publish
     | SourceDone
     | Applied
@@ -378,6 +421,8 @@ ClientMessage = (
     | StatusRequest
     | Drain
     | Unpark
+    | Rescale
+    | WantReplicas
 )
 BrokerMessage = (
     Who
@@ -388,6 +433,7 @@ BrokerMessage = (
     | Opened
     | Published
     | Unparked
+    | Rescaled
     | Fenced
     | Refused
     | Durable

@@ -29,6 +29,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "log": ("flowc_engine.cli.log:command", "Query the event log with SQL."),
     "parked": ("flowc_engine.cli.parked:command", "Retry or drop events that failed."),
     "replay": ("flowc_engine.cli.replay:command", "Run a service again over its recorded events."),
+    "scale": ("flowc_engine.cli.scale:command", "Change how many replicas a service runs with."),
     "simulate-engine": (
         "flowc_engine.cli.simulate_engine:command",
         "Break everything around the broker, by seed.",

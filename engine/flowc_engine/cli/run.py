@@ -138,6 +138,7 @@ def _run(planned: Planned, how: How, *, quiet: bool) -> RunSummary:
     from flowc_engine.supervisor.driver import RunDriver
     from flowc_engine.supervisor.holding import sockets_of
     from flowc_engine.supervisor.launch import Processes, RunFiles
+    from flowc_engine.supervisor.scaling import scalers_of
     from flowc_engine.supervisor.summary import summarise
 
     plan, state = planned.plan, planned.state
@@ -149,6 +150,7 @@ def _run(planned: Planned, how: How, *, quiet: bool) -> RunSummary:
         [Child(Kind.SOURCE, s.name) for s in sources],
         until_idle=how.until_idle,
         elsewhere=[host for host in hosts if host.name in how.left_out],
+        scalers=[one for one in scalers_of(plan) if one.bounds.service not in how.left_out],
     )
     with sockets_of(state) as sockets:
         files = RunFiles(planned.root, state, sockets, listen=how.listen)

@@ -59,6 +59,10 @@ class Access:
         declared = self._emits[message.service]
         if len(message.parked) + len(message.deferred) > limits.BATCH_ROWS_MAX:
             return "a step that parks or defers too many events"
+        if len(message.partitions) not in (0, len(message.deferred)):
+            return (
+                f"{len(message.deferred)} deferred events in {len(message.partitions)} partitions"
+            )
         return _refuse(message.service, message.batches, declared, "not among its outputs")
 
 

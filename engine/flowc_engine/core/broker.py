@@ -19,7 +19,7 @@ from flowc_engine import limits
 from flowc_engine.bus import wire
 from flowc_engine.core import effects as fx
 from flowc_engine.core.access import LOCAL, Access, Principal
-from flowc_engine.core.layout import lay_out
+from flowc_engine.core.layout import LayoutError, lay_out, rescale, slots_of
 from flowc_engine.core.session import SlotSession, SourceSession
 from flowc_engine.journal import record as rec
 from flowc_engine.journal.state import DurableState, SlotKey
@@ -63,13 +63,20 @@ class BrokerCore:
         slots = lay_out(state, plan)
         if slots is not None:
             self._append(rec.Slots(_time_us(now_ms), [], [], slots), 0, [])
-        self._slots: dict[SlotKey, SlotSession] = {
-            (service.name, slot): SlotSession(
-                (service.name, slot), frozenset(service.subscribes), service.latest
-            )
-            for service in plan.services
-            for slot in range(service.replicas)
-        }
+        self._wanted: dict[str, int] = {}  # replicas of a service, by somebody's wish
+        self._slots: dict[SlotKey, SlotSession] = {}
+        self._gone: dict[SlotKey, SlotSession] = {}  # of slots that there were: their counts go on
+        self._open_slots()
+
+    def _open_slots(self) -> None:
+        """A session for each slot that has none."""
+        old, self._slots = {**self._gone, **self._slots}, {}
+        for service in self.plan.services:
+            for slot in range(len(slots_of(self.state, service.name))):
+                key = (service.name, slot)
+                self._slots[key] = old.get(key) or SlotSession(
+                    key, frozenset(service.subscribes), service.latest
+                )
 
     def take(self) -> list[fx.Effect]:
         """The effects so far, in order; they are the caller's now."""
@@ -120,11 +127,13 @@ class BrokerCore:
                 self._resume(peer, message)
             case wire.Replayed():
                 self._replayed(peer, message)
+            case wire.Held():
+                self._held(peer, message)
             case wire.SourceDone():
                 self._source_done(peer, message, now_ms)
             case wire.Applied() if self._roles[peer].role == "log":
                 self.applied = message
-            case wire.StatusRequest() | wire.Drain() | wire.Unpark() | wire.Applied():
+            case _:
                 self._control(peer, message, now_ms)
 
     def allow(self, keys: Mapping[str, Principal]) -> None:
@@ -171,14 +180,14 @@ class BrokerCore:
         bodies: list[fx.Body],
     ) -> None:
         """The answer to a `Fetch`: these are all of the slot's events in [fetch.begin, end)."""
-        session = self._slots[fetch.key]
-        session.fetching = False
-        if session.peer is None or session.epoch != fetch.epoch:
+        session = self._slots.get(fetch.key)
+        if session is None or session.peer is None or session.epoch != fetch.epoch:
             return
+        session.fetching = False
         message: wire.Deliver | None
         if fetch.at:
             still = self.state.slots[fetch.key].deferred
-            message = session.deliver_deferred(fetch, still, batches)
+            message = session.deliver_deferred(fetch, end, still, batches)
         else:
             message = session.deliver(end, batches, sum(map(len, bodies)))
         if message is not None:
@@ -250,8 +259,11 @@ class BrokerCore:
     def _hello_service(self, peer: bytes, hello: wire.Hello, now_ms: int) -> None:
         key = (hello.name, hello.slot)
         session = self._slots.get(key)
+        if session is None and slots_of(self.state, hello.name):
+            self._send(peer, wire.Fenced(f"there is no replica {hello.slot} of {hello.name} now"))
+            return
         if session is None:
-            self._refuse(peer, "service", f"there is no replica {hello.slot} of {hello.name}")
+            self._refuse(peer, "service", f"there is no service {hello.name}")
             return
         if session.peer == peer:
             return  # a hello that was repeated
@@ -358,6 +370,12 @@ class BrokerCore:
             session.open = message.open
             self._want(session)
 
+    def _held(self, peer: bytes, message: wire.Held) -> None:
+        session = self._current(peer, message.service, message.slot, message.epoch)
+        if session is not None:
+            session.deferred_sent = False
+            self._want(session)
+
     def _step(self, peer: bytes, message: wire.Step, bodies: list[fx.Body], now_ms: int) -> None:
         session = self._current(peer, message.service, message.slot, message.epoch)
         if session is None:
@@ -386,7 +404,7 @@ class BrokerCore:
         entry = rec.StepDone(
             _time_us(now_ms), message.batches, [len(b) for b in bodies],
             message.service, message.slot, message.epoch, message.before, message.after,
-            message.parked, message.deferred, message.resolved,
+            message.parked, message.deferred, message.resolved, message.partitions,
         )  # fmt: skip
         self._append(entry, rows, bodies, lazy=not moved)
         session.count(message)
@@ -428,12 +446,7 @@ class BrokerCore:
 
     # ---- control
 
-    def _control(
-        self,
-        peer: bytes,
-        message: wire.StatusRequest | wire.Drain | wire.Unpark | wire.Applied,
-        now_ms: int,
-    ) -> None:
+    def _control(self, peer: bytes, message: wire.ClientMessage, now_ms: int) -> None:
         role = self._roles[peer].role
         match message:
             case wire.StatusRequest() if role in ("control", "log"):
@@ -445,6 +458,44 @@ class BrokerCore:
                 self._drain()
             case wire.Unpark():
                 self._unpark(peer, message, now_ms)
+            case wire.Rescale() | wire.WantReplicas():
+                self._replicas(peer, message, now_ms)
+
+    def _replicas(
+        self, peer: bytes, message: wire.Rescale | wire.WantReplicas, now_ms: int
+    ) -> None:
+        """Deal a service's partitions out anew, or have its processes stopped first."""
+        service, replicas = message.service, message.replicas
+        try:
+            slots = rescale(self.state, self.plan, service, replicas)
+        except LayoutError as error:
+            self._refuse(peer, "replicas", str(error))
+            return
+        if self.draining:
+            self._refuse(peer, "replicas", "the run is ending")
+            return
+        same = replicas == len(slots_of(self.state, service))
+        if isinstance(message, wire.WantReplicas):
+            self._wanted.pop(service, None)
+            if not same:
+                self._wanted[service] = replicas
+            self._send(peer, self.status(now_ms))
+            return
+        if not same:
+            self._close_slots(service)
+            self._append(rec.Slots(_time_us(now_ms), [], [], slots), 0, [])
+            self._open_slots()
+        self._wanted.pop(service, None)
+        self._send_when_durable(peer, wire.Rescaled(service, replicas))
+
+    def _close_slots(self, service: str) -> None:
+        """Whatever its processes hold is delivered again."""
+        for session in [s for s in self._slots.values() if s.key[0] == service]:
+            if session.peer is not None:
+                self._send(session.peer, wire.Fenced("its service has other replicas now"))
+                self._roles.pop(session.peer, None)
+            session.disconnect()
+            self._gone[session.key] = self._slots.pop(session.key)
 
     def _unpark(self, peer: bytes, message: wire.Unpark, now_ms: int) -> None:
         """Let parked events go; to be retried, as many as may be deferred at once."""
@@ -504,6 +555,7 @@ class BrokerCore:
             log_bytes=self.journal_bytes,
             uptime_ms=now_ms - self.started_ms,
             began=self.began,
+            wanted=dict(self._wanted),
         )
 
     # ---- small things

@@ -37,7 +37,7 @@ class Fetch(NamedTuple):
     """Read the events of a slot with offsets in [begin, limit); answer with `BrokerCore.fetched`.
 
     At most about `bytes_max`, at least one record. `at`: exactly these offsets instead (deferred
-    ones).
+    ones); the answer's end is behind the last of them that it has.
     """
 
     key: SlotKey

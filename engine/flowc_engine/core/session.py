@@ -42,6 +42,7 @@ class SlotSession:
     sent: int = 0
     fetching: bool = False
     deferred: tuple[int, ...] = ()  # to be delivered, whatever the cursor
+    deferred_sent: bool = False  # a part of them, which was not answered yet
     unparked: list[tuple[int, list[int]]] = field(default_factory=list)
     """To be delivered once the records below this one are durable."""
     outstanding: deque[tuple[int, int]] = field(default_factory=deque)
@@ -67,7 +68,7 @@ class SlotSession:
         self.assign_record = self.assigned_ms = None
         self.outstanding.clear()
         self.outstanding_bytes = 0
-        self.fetching = False
+        self.fetching = self.deferred_sent = False
         self.unparked.clear()
         self.seen_by = 0
 
@@ -117,8 +118,10 @@ class SlotSession:
             self.chain = self.sent = self.replay_until
             self.replay_until = None
         if self.replay_until is None and self.deferred:
+            if self.deferred_sent:
+                return None
             at, self.deferred, self.fetching = self.deferred, (), True
-            return fx.Fetch(self.key, self.epoch, at[0], at[-1] + 1, limits.FRAME_BYTES_MAX, at)
+            return fx.Fetch(self.key, self.epoch, at[0], at[-1] + 1, limits.DELIVER_BYTES_MAX, at)
         limit = durable_offset if self.replay_until is None else self.replay_until
         if self.sent >= limit or self.outstanding_bytes >= limits.CREDIT_BYTES_MAX:
             return None
@@ -126,10 +129,14 @@ class SlotSession:
         return fx.Fetch(self.key, self.epoch, self.sent, limit, limits.DELIVER_BYTES_MAX)
 
     def deliver_deferred(
-        self, fetch: fx.Fetch, still: list[int], batches: list[wire.Delivered]
+        self, fetch: fx.Fetch, end: int, still: list[int], batches: list[wire.Delivered]
     ) -> wire.Deliver:
-        """The message with the rows that wait to be retried (`still`, whatever was fetched)."""
-        at = sorted(set(fetch.at) & set(still))
+        """The message with the rows below `end` that wait to be retried (`still`, whatever was
+        fetched); the others are fetched once it is answered."""
+        waiting = frozenset(still)
+        at = [o for o in fetch.at if o < end and o in waiting]
+        self.deferred = tuple(sorted((*(o for o in fetch.at if o >= end), *self.deferred)))
+        self.deferred_sent = True
         return wire.Deliver(*self.key, self.epoch, self.chain, self.chain, "deferred", batches, at)
 
     def deliver(self, end: int, batches: list[wire.Delivered], size: int) -> wire.Deliver | None:
@@ -169,6 +176,7 @@ class SlotSession:
             and not self.fetching
             and not state.deferred
             and not self.deferred
+            and not self.deferred_sent
             and not self.unparked
             and self.sent >= durable_offset
         )

@@ -63,7 +63,10 @@ class SourceEvents(Entry, frozen=True):
 
 
 class StepDone(Entry, frozen=True):
-    """A step: the slot's cursor goes from `before` to `after`."""
+    """A step: the slot's cursor goes from `before` to `after`.
+
+    `partitions` are those of `deferred`; records of an older flowc have none.
+    """
 
     service: str
     slot: int
@@ -73,6 +76,7 @@ class StepDone(Entry, frozen=True):
     parked: list[Parked]
     deferred: list[int]
     resolved: list[int]
+    partitions: list[int] = []
 
 
 class SlotEpoch(Entry, frozen=True):
@@ -106,7 +110,8 @@ class Unparked(Entry, frozen=True):
 class SlotState(msgspec.Struct, array_like=True):
     """What is kept of a slot of a service. `parked` counts what was ever parked, `parked_now` has
     the offsets and partitions of what still is. `steps` is the number of its next step. `since`
-    says from which offset on a handler that waits does so, by its event.
+    says from which offset on a handler that waits does so, by its event. `deferred_in` has the
+    partitions of the deferred events, by offset; what an older flowc deferred is not in it.
     """
 
     service: str
@@ -120,6 +125,7 @@ class SlotState(msgspec.Struct, array_like=True):
     parked_now: dict[int, int] = {}
     steps: int = 0
     since: dict[str, int] = {}
+    deferred_in: dict[int, int] = {}
 
 
 class SourceState(msgspec.Struct, array_like=True):

@@ -78,6 +78,7 @@ def copy_slot(slot: rec.SlotState) -> rec.SlotState:
         floors=dict(slot.floors),
         parked_now=dict(slot.parked_now),
         since=dict(slot.since),
+        deferred_in=dict(slot.deferred_in),
     )
 
 
@@ -87,15 +88,17 @@ def _apply_step(slot: rec.SlotState, entry: rec.StepDone) -> None:
     slot.parked += len(entry.parked)
     slot.parked_now.update((p.offset, p.partition) for p in entry.parked)
     slot.deferred.extend(entry.deferred)
+    slot.deferred_in.update(zip(entry.deferred, entry.partitions, strict=False))
     if entry.resolved:  # perhaps one that this step deferred itself
         gone = set(entry.resolved)
         slot.deferred = [o for o in slot.deferred if o not in gone]
+        slot.deferred_in = {o: p for o, p in slot.deferred_in.items() if o not in gone}
     if slot.floors and all(floor <= slot.cursor for floor in slot.floors.values()):
         slot.floors = {}
 
 
 def _apply_unparked(slot: rec.SlotState, entry: rec.Unparked) -> None:
-    for offset in entry.offsets:
-        del slot.parked_now[offset]
+    partitions = {offset: slot.parked_now.pop(offset) for offset in entry.offsets}
     if entry.retry:
         slot.deferred.extend(entry.offsets)
+        slot.deferred_in.update(partitions)

@@ -371,6 +371,7 @@ class Process(Replica):
         resolved = {o for step, _ in memory.unconfirmed for o in step.resolved}
         wanted = set(deliver.offsets) - resolved
         memory.held.update((o, n) for o, n in rows if o in wanted and o not in memory.held)
+        self.say(wire.Held(*self.key, self.epoch))
 
     def _stepped(self, stepped: wire.Stepped) -> None:
         step, _ = self.memory.unconfirmed.popleft()

@@ -1,8 +1,9 @@
 """The supervisor as a function of what happens and the time: sans-IO.
 
-The driver feeds it `begin`, `ready`, `exited`, `seen`, `interrupt` and `tick`, each with the time
-in ms, and carries out the effects it finds in `take`. A run goes through the phases of `Phase` in
-order: broker, then log process and services, then sources; back down in the opposite order.
+The driver feeds it `begin`, `ready`, `exited`, `seen`, `rescaled`, `refused`, `interrupt` and
+`tick`, each with the time in ms, and carries out the effects it finds in `take`. A run goes through
+the phases of `Phase` in order: broker, then log process and services, then sources; back down in
+the opposite order.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from flowc_engine.supervisor.children import (
     Life,
 )
 from flowc_engine.supervisor.idle import is_calm
+from flowc_engine.supervisor.scaling import Look, Scaler
 
 EXIT_CLEAN, EXIT_FAILURE, EXIT_INTERRUPTED = 0, 3, 130
 BROKER_FATAL = (3, 4)  # a damaged journal, a disk that is full
@@ -60,6 +62,14 @@ class SendDrain:
 
 
 @dataclass(frozen=True, slots=True)
+class SendRescale:
+    """Ask the broker for another number of replicas; its answer is `rescaled` or `refused`."""
+
+    service: str
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
 class Say:
     text: str
     level: Literal["info", "warning", "error"] = "info"
@@ -70,12 +80,22 @@ class Finish:
     code: int
 
 
-Effect = Spawn | Kill | SendDrain | Say | Finish
+Effect = Spawn | Kill | SendDrain | SendRescale | Say | Finish
+
+
+@dataclass(slots=True)
+class _Change:
+    """A service is to have so many replicas. `asked_ms`: when the broker was asked; before that,
+    its processes end."""
+
+    replicas: int
+    asked_ms: int | None = None
 
 
 class RunCore:
     """One run. `hosts` and `sources` are the workers it starts; `elsewhere` are replicas that come
-    from other machines, and are waited for."""
+    from other machines, and are waited for; `scalers` are of the services whose number of replicas
+    may change: with how many they begin the broker says."""
 
     def __init__(
         self,
@@ -84,6 +104,7 @@ class RunCore:
         *,
         until_idle: bool,
         elsewhere: Iterable[Child] = (),
+        scalers: Iterable[Scaler] = (),
     ) -> None:
         workers = [*hosts, *sources]
         self.children = {child: ChildState(child) for child in (BROKER, LOG, WARM, *workers)}
@@ -101,6 +122,10 @@ class RunCore:
         self._deadline_ms = 0
         self._applied: tuple[int, int] = (-1, 0)  # progress of the log, and when
         self._fresh_status = False
+        self._scalers = {one.bounds.service: one for one in scalers}
+        self._changes: dict[str, _Change] = {}
+        self._laid_out = not self._scalers  # whether it is known how many replicas there are
+        self.scaled: list[str] = []
         self._out: list[Effect] = []
 
     def take(self) -> list[Effect]:
@@ -130,7 +155,8 @@ class RunCore:
     @property
     def about_to_change(self) -> bool:
         """Whether the next look should come soon."""
-        return self.phase is not Phase.RUNNING or self._calm_offset is not None
+        waits = self._calm_offset is not None or bool(self._changes)
+        return self.phase is not Phase.RUNNING or waits
 
     # ---- what happens
 
@@ -168,11 +194,13 @@ class RunCore:
             self._again(state, how, now_ms)
         if child == WARM:
             self._orphaned()
+        self._ask_for_changes(now_ms)
         self._advance(now_ms)
 
     def seen(self, status: wire.Status, now_ms: int) -> None:
         """The broker's answer to a question for its status."""
         self.status, self._fresh_status = status, True
+        self._lay_out(status, now_ms)
         for slot in status.slots:
             state = self.children.get(Child(Kind.HOST, slot.service, slot.slot))
             if state is not None and state.elsewhere:
@@ -186,8 +214,25 @@ class RunCore:
         if status.applied > self._applied[0]:
             self._applied = (status.applied, now_ms)
         self._start_sources(now_ms)
+        self._scale(status, now_ms)
         self._end_when_idle(status, now_ms)
         self._advance(now_ms)
+
+    def rescaled(self, service: str, replicas: int, now_ms: int) -> None:
+        """The service has so many replicas, durably."""
+        change = self._changes.get(service)
+        if change is not None and change.asked_ms is not None and change.replicas == replicas:
+            del self._changes[service]
+            self._set_hosts(service, replicas)
+            self._start_services(now_ms)
+
+    def refused(self, why: str, now_ms: int) -> None:
+        """The broker does not do what it was asked for: the replicas go on as they were."""
+        for service in [s for s, change in self._changes.items() if change.asked_ms is not None]:
+            self._out.append(Say(f"{service} keeps its replicas: {why}", "warning"))
+            del self._changes[service]
+            self._set_hosts(service, len(self._hosts(service)))
+        self._start_services(now_ms)
 
     def interrupt(self, now_ms: int) -> None:
         """Ctrl-C or SIGTERM: the first drains, the next kills."""
@@ -210,6 +255,7 @@ class RunCore:
             if state.kill_ms is not None and now_ms >= state.kill_ms and state.alive:
                 state.kill_ms = now_ms + limits.KILL_AFTER_MS
                 self._out.append(Kill(state.child, signal.SIGKILL))
+        self._ask_for_changes(now_ms)
         self._start_sources(now_ms)
         self._advance(now_ms)
 
@@ -246,7 +292,7 @@ class RunCore:
         if self.phase > Phase.RUNNING or not self.broker_is_up:
             return
         self._spawn_waiting(LOG)
-        if self._warm_is_up:
+        if self._warm_is_up and self._laid_out:
             if self.phase is Phase.STARTING:
                 self._deadline_ms = now_ms + limits.START_MS_MAX
             kinds = WORKERS if self.phase is Phase.RUNNING else (Kind.HOST,)
@@ -259,7 +305,8 @@ class RunCore:
 
     def _start_sources(self, now_ms: int) -> None:
         """Once every service is there or has failed, or at the latest when time is up."""
-        if self.phase is not Phase.STARTING or not (self.broker_is_up and self._warm_is_up):
+        ready = self._laid_out and self.broker_is_up and self._warm_is_up
+        if self.phase is not Phase.STARTING or not ready:
             return
         missing = [s for s in self.of(Kind.HOST) if s.life not in (Life.UP, Life.FAILED)]
         if missing and now_ms < self._deadline_ms:
@@ -268,6 +315,66 @@ class RunCore:
             self._out.append(Say(f"{state.child} is not ready yet; starting without it", "warning"))
         self.phase = Phase.RUNNING
         self._spawn_waiting(*(s.child for s in self.of(Kind.SOURCE)))
+
+    # ---- replicas
+
+    def _hosts(self, service: str) -> list[ChildState]:
+        return [s for s in self.of(Kind.HOST) if s.child.name == service]
+
+    def _set_hosts(self, service: str, replicas: int) -> None:
+        """So many processes for a service, all of which are yet to start."""
+        old, self.children = self.children, {}
+        for child, state in old.items():
+            if child.kind is not Kind.HOST or child.name != service:
+                self.children[child] = state
+            elif not child.slot:
+                for slot in range(replicas):
+                    one = Child(Kind.HOST, service, slot)
+                    self.children[one] = old.get(one) or ChildState(one)
+                    self.children[one].life = Life.WAITING
+
+    def _lay_out(self, status: wire.Status, now_ms: int) -> None:
+        """The first status says how many replicas the last run had in the end."""
+        if not self._laid_out:
+            self._laid_out = True
+            for service in self._scalers:
+                self._set_hosts(service, sum(s.service == service for s in status.slots))
+            self._start_services(now_ms)
+
+    def _scale(self, status: wire.Status, now_ms: int) -> None:
+        if self.phase is not Phase.RUNNING:
+            return
+        for service, scaler in self._scalers.items():
+            hosts = self._hosts(service)
+            slots = [s for s in status.slots if s.service == service]
+            whole = all(s.life is Life.UP for s in hosts) and all(s.ready for s in slots)
+            if service in self._changes or len(slots) != len(hosts):
+                continue
+            if not whole:
+                scaler.interrupted()
+                continue
+            lag, handled = max(s.lag for s in slots), sum(s.handled for s in slots)
+            look = Look(now_ms, len(slots), status.offset - lag, lag, handled)
+            wanted = status.wanted.get(service) or scaler.look(look)
+            if wanted is not None:
+                self._change(scaler, look, wanted)
+
+    def _change(self, scaler: Scaler, look: Look, replicas: int) -> None:
+        service = scaler.bounds.service
+        text = f"{service}: {look.replicas} → {replicas} replicas (lag {look.lag:,})"
+        self.scaled.append(text)
+        self._out.append(Say(text))
+        scaler.changes(look.now_ms)
+        self._changes[service] = _Change(replicas)
+        self._stop(self._hosts(service), limits.KILL_AFTER_MS, look.now_ms)
+
+    def _ask_for_changes(self, now_ms: int) -> None:
+        """When all processes of a service have ended; and again while there is no answer."""
+        for service, change in self._changes.items():
+            late = change.asked_ms is None or now_ms - change.asked_ms >= limits.SCALE_REPEAT_MS
+            if late and self.broker_is_up and not any(s.alive for s in self._hosts(service)):
+                change.asked_ms = now_ms
+                self._out.append(SendRescale(service, change.replicas))
 
     # ---- dying
 
@@ -304,6 +411,7 @@ class RunCore:
         for state in self.of(*WORKERS):
             if state.alive and not state.elsewhere:
                 leaving = self.phase >= Phase.DRAINING or dead.life is Life.FAILED
+                leaving = leaving or state.child.name in self._changes
                 state.life = Life.STOPPED if leaving else Life.WAITING
                 state.kill_ms = None
 
@@ -340,6 +448,7 @@ class RunCore:
 
     def _drain(self, now_ms: int) -> None:
         self.phase = Phase.DRAINING
+        self._changes.clear()
         self._deadline_ms = now_ms + limits.DRAIN_MS_MAX
         if self.children[BROKER].life is Life.UP:
             self._out.append(SendDrain())

@@ -125,15 +125,21 @@ class RunDriver:
 
     def _hear(self, now_ms: int) -> None:
         while (got := self._client.receive(0)) is not None:
-            status = got[0]
-            if not isinstance(status, wire.Status):
-                continue
-            self._asked_ms = None
-            self.tally.update(status, now_ms)
-            self.core.seen(status, now_ms)
-            if self.core.draining and not status.draining:
-                self._client.send(wire.Drain())  # the first one met a broker that did not know us
-            self._on_screen(lambda s: s.show(self.core, self.tally, self.uptime_ms))
+            match got[0]:
+                case wire.Status() as status:
+                    self._seen(status, now_ms)
+                case wire.Rescaled() as done:
+                    self.core.rescaled(done.service, done.replicas, now_ms)
+                case wire.Refused("replicas", why):
+                    self.core.refused(why, now_ms)
+
+    def _seen(self, status: wire.Status, now_ms: int) -> None:
+        self._asked_ms = None
+        self.tally.update(status, now_ms)
+        self.core.seen(status, now_ms)
+        if self.core.draining and not status.draining:
+            self._client.send(wire.Drain())  # the first one met a broker that did not know us
+        self._on_screen(lambda s: s.show(self.core, self.tally, self.uptime_ms))
 
     def _ask(self, now_ms: int) -> None:
         lost = self._asked_ms is not None and now_ms - self._asked_ms > _ANSWER_MS
@@ -152,6 +158,8 @@ class RunDriver:
                     self._processes.signal(effect.child, effect.signal)
                 case sc.SendDrain():
                     self._client.send(wire.Drain())
+                case sc.SendRescale():
+                    self._client.send(wire.Rescale(effect.service, effect.replicas))
                 case sc.Say():
                     self._on_screen(methodcaller("say", effect))
                 case sc.Finish():

@@ -17,11 +17,11 @@ FORMAT_VERSION = "1.0"
 
 @dataclass(frozen=True, slots=True)
 class ServiceSummary:
-    """A service over its replicas. `handled` and `emitted` are of this run, `lag` is what it left
-    unconsumed (offsets, so an upper bound), `parked` is of all runs on this state. `waiting`:
-    events that have set a deadline, or wait for a partner. `late`: by handler, events of this run
-    that were handled later than its `within`; `passed_over`: those that `delivery latest` did not
-    want."""
+    """A service over its replicas, as many as there were at last. `handled` and `emitted` are of
+    this run, `lag` is what it left unconsumed (offsets, so an upper bound), `parked` is of all runs
+    on this state. `waiting`: events that have set a deadline, or wait for a partner. `late`: by
+    handler, events of this run that were handled later than its `within`; `passed_over`: those
+    that `delivery latest` did not want."""
 
     name: str
     replicas: int
@@ -51,7 +51,8 @@ class SourceSummary:
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """`events` were added by this run; `offset` is the log's end; `exit_code` the command's."""
+    """`events` were added by this run; `offset` is the log's end; `exit_code` the command's.
+    `scaled`: each change of the number of a service's replicas, in words."""
 
     system: str
     exit_code: int
@@ -65,6 +66,7 @@ class RunSummary:
     broker_restarts: int
     log_restarts: int
     failures: tuple[str, ...]
+    scaled: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """One JSON object, with `format_version`."""
@@ -99,12 +101,13 @@ def summarise(
         broker_restarts=sum(s.restarts.total for s in core.of(Kind.BROKER)),
         log_restarts=sum(s.restarts.total for s in core.of(Kind.LOG)),
         failures=tuple(f"{s.child} failed: {s.in_short}" for s in core.failed),
+        scaled=tuple(core.scaled),
     )
 
 
 def _service(name: str, core: sc.RunCore, tally: Tally) -> ServiceSummary:
     states = [s for s in core.of(Kind.HOST) if s.child.name == name]
-    counts = [tally.slots.get((name, s.child.slot), Counts()) for s in states]
+    counts = [found for (service, _), found in tally.slots.items() if service == name] or [Counts()]
     failed = [s for s in states if s.life is Life.FAILED]
     return ServiceSummary(
         name=name,
@@ -174,6 +177,7 @@ def _lines(summary: RunSummary) -> list[str]:
                 f"{service.name} passed over {_count(service.passed_over, 'event')}, as declared "
                 "by `delivery latest`"
             )
+    lines += summary.scaled
     restarts = (("broker", summary.broker_restarts), ("log process", summary.log_restarts))
     lines += [f"{name}: {_count(n, 'restart')}" for name, n in restarts if n]
     return lines

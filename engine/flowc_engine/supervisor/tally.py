@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from flowc_engine.bus import wire
 
@@ -55,6 +55,9 @@ class Tally:
                 slot.deferred, slot.lag, slot.open, _sum(base.late, slot.late),
                 base.passed + slot.passed,
             )  # fmt: skip
+        for key in self.slots.keys() - {(s.service, s.slot) for s in status.slots}:
+            gone = self.slots[key]  # a replica that there was
+            self.slots[key] = replace(gone, parked=0, deferred=0, lag=0, open=0)
         self.sources.update({s.source: s.seq for s in status.sources})
         self._grow(status, now_ms)
         self.offset, self.applied, self.log_bytes = status.offset, status.applied, status.log_bytes
