@@ -64,3 +64,16 @@ def test_a_file_of_seeds_that_is_none(tmp_path):
     result = run("--failing", str(file))
     assert result.exit_code == 2
     assert "'soon' is no seed" in result.stderr
+
+
+def test_ctrl_c_shows_what_there_is(monkeypatch):
+    def interrupted(seeds, _):
+        yield from map(simulate, seeds[:2])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("flowc_engine.sim.sweep.sweep", interrupted)
+    result = run("--seeds", "5", "--json")
+    assert result.exit_code == 130
+    found = json.loads(result.stdout)
+    assert (found["seeds"], found["complete"]) == (2, False)
+    assert "stopped after 2 of 5 seeds" in result.stderr

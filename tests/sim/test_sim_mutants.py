@@ -148,10 +148,23 @@ def steps_without_numbers(patch: Patch) -> None:
     patch.setattr(BrokerCore, "_step", step)
 
 
+def skips_what_it_reads(patch: Patch) -> None:
+    """A service that emits nothing is told to be further than it was."""
+    real = SlotSession.resume
+
+    def resume(self, cursor, position, *, replay, deferred):
+        real(self, cursor, position, replay=replay, deferred=deferred)
+        if self.key[0] == "Keep":
+            self.sent += 1
+
+    patch.setattr(SlotSession, "resume", resume)
+
+
 QUICK_MUTANTS = [ack_before_sync, no_fence, no_replay, no_sync]
 SLOW_MUTANTS = [
     cursor_before_effect, no_incarnation, assign_once, retry_failed_sync, silent_truncate,
-    no_name_sync, no_write_again, no_deduplication, forget_deferred,  steps_without_numbers,
+    no_name_sync, no_write_again, no_deduplication, forget_deferred,
+    skips_what_it_reads,  steps_without_numbers,
 ]  # fmt: skip
 
 

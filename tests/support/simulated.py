@@ -91,6 +91,8 @@ class RealProcess(Replica):
         if fails < 0 or (ctx.attempt <= fails and not ctx.replaying):
             raise ValueError(e.n)
         self._seen.append(e.n)
+        if not ctx.replaying:
+            self.world.effects[self.service.name].add(ctx.offset)
         return [CODECS.classes.event(name)(k=e.k, n=e.n) for name in self.service.emits]
 
 

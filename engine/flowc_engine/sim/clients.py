@@ -9,7 +9,7 @@ from there.
 from __future__ import annotations
 
 import random
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field
@@ -35,6 +35,7 @@ class WorldPort(Protocol):
     acknowledged: int
     acknowledged_epoch: int
     confirmed: dict[tuple[str, int], tuple[int, int]]
+    effects: defaultdict[str, set[int]]
 
     def later(self, delay_ms: float, what: Callable[[], None]) -> None:
         """Call `what` when so much time has passed."""
@@ -374,8 +375,10 @@ class Process(Replica):
         self.say(wire.Held(*self.key, self.epoch))
 
     def _stepped(self, stepped: wire.Stepped) -> None:
-        step, _ = self.memory.unconfirmed.popleft()
-        self.world.demand(step.after == stepped.cursor, "another step was confirmed than was sent")
+        step, _ = self.memory.unconfirmed.popleft() if self.memory.unconfirmed else (None, ())
+        if step is None or step.after != stepped.cursor:
+            self.world.demand(holds=False, what="another step was confirmed than was sent")
+            return
         if self.epoch >= self.world.confirmed.get(self.key, (0, 0))[0]:
             self.world.confirmed[self.key] = (self.epoch, step.number + 1)
 
@@ -416,6 +419,7 @@ class Process(Replica):
                 deferred.append(offset)
             else:
                 good.append(n)
+                self.world.effects[self.service.name].add(offset)
         self._step(after, good, parked, deferred, [])
 
     def _retry(self) -> None:
@@ -431,6 +435,8 @@ class Process(Replica):
         if 0 <= fails <= tried or (fails < 0 and tried >= 2):
             del memory.held[offset], memory.attempts[offset]
             parked = [self._given_up(offset, n)] if fails < 0 else []
+            if not parked:
+                self.world.effects[self.service.name].add(offset)
             self._step(memory.position, [] if parked else [n], parked, [], [offset])
 
     def _given_up(self, offset: int, n: int) -> wire.Parked:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from flowc_dsl.plan import ServicePlan
 from flowc_engine.journal.reader import JournalReader, JournalRotError
 from flowc_engine.journal.recovery import recover
 from flowc_engine.journal.segments import list_segments
@@ -27,7 +28,7 @@ class Verdict:
     seed: int
     digest: str = ""
     events: int = 0
-    faults: Counter[str] = field(default_factory=Counter)
+    faults: dict[str, int] = field(default_factory=dict)
     acknowledged: int = 0
     lost: int = 0
     doubled: int = 0
@@ -57,7 +58,7 @@ def judge(world: World) -> Verdict:
     except Exception as error:  # noqa: BLE001 - whatever the broker dies of is its fault
         world.violations.append(f"{type(error).__name__}: {error}"[:500])
     verdict.digest = world.digest.hexdigest()
-    verdict.events, verdict.faults = world.events, world.faults
+    verdict.events, verdict.faults = world.events, dict(world.faults)
     verdict.acknowledged = world.acknowledged
     verdict.halted = world.halted
     verdict.violations = world.violations
@@ -79,6 +80,8 @@ def _judge(world: World, verdict: Verdict) -> None:
     verdict.lost = len(set(range(world.acknowledged)) - set(placed))
     world.demand(not verdict.lost, f"{verdict.lost} acknowledged events are lost")
     world.demand(placed == list(range(world.total)), "the source's events: each once, in order")
+    for plan in system.PLAN.services:
+        _happened(world, verdict, state, plan, events)
     for service, inputs, outputs in (("Pay", placed, paid), ("Ship", paid, shipped)):
         _follow(world, verdict, state, service, inputs, outputs)
         _memories(world, verdict, state, service, inputs)
@@ -88,16 +91,31 @@ def _read(world: World) -> tuple[DurableState, list[tuple[str, int]]]:
     """All events, (type, number) by offset."""
     found = recover(FOLDER, world.disk, lambda: 0)
     reader = JournalReader(FOLDER, world.disk)
-    first = list_segments(FOLDER, world.disk)[0]
+    segments = list_segments(FOLDER, world.disk)
     events: list[tuple[str, int]] = []
     record = offset = 0
-    for read in reader.read(first, 0, found.segment, found.position, READ_BYTES):
+    for read in reader.read(segments[0] if segments else 0, 0, found.segment, found.position, READ_BYTES):
         assert (read.header.record, read.header.first_offset) == (record, offset), "a gap"
         record, offset = record + 1, offset + read.header.rows
         for batch, body in zip(read.entry.batches, read.bodies, strict=True):
             events += [(batch.event, n) for n in system.unpack(batch.event, bytes(body))]
     assert (record, offset) == (found.state.record, found.state.offset), "read short"
     return found.state, events
+
+
+def _happened(
+    world: World,
+    verdict: Verdict,
+    state: DurableState,
+    service: ServicePlan,
+    events: list[tuple[str, int]],
+) -> None:
+    """Each input of a service was handled once at least, by one of its processes, or is parked."""
+    inputs = {offset for offset, (event, _) in enumerate(events) if event in service.subscribes}
+    parked = {o for s in state.slots.values() if s.service == service.name for o in s.parked_now}
+    missing = inputs - parked - world.effects[service.name]
+    verdict.lost += len(missing)
+    world.demand(not missing, f"{service.name} has never handled {sorted(missing)[:5]}")
 
 
 def _follow(

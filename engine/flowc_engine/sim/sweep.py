@@ -43,7 +43,7 @@ class Sum:
         self.reordered += verdict.reordered
         self.stalled += verdict.stalled
         self.halted += bool(verdict.halted)
-        self.faults += verdict.faults
+        self.faults.update(verdict.faults)
         if not verdict.good:
             self.failed.append(verdict)
         self._digest.update(verdict.digest.encode())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from functools import partial
@@ -75,9 +75,10 @@ class World:
         self.halted = ""
         self.chaotic = True
         self.finished = False
-        # ---- what clients were told
+        # ---- what clients were told, and have done
         self.acknowledged = self.acknowledged_epoch = 0
         self.confirmed: dict[tuple[str, int], tuple[int, int]] = {}  # epoch, steps
+        self.effects: defaultdict[str, set[int]] = defaultdict(set)  # the offsets, by service
         # ---- faults that are on
         self.skew_ms = 0
         self.slow_until_ms = self.doubling_until_ms = 0.0
