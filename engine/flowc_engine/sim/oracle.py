@@ -91,10 +91,10 @@ def _read(world: World) -> tuple[DurableState, list[tuple[str, int]]]:
     """All events, (type, number) by offset."""
     found = recover(FOLDER, world.disk, lambda: 0)
     reader = JournalReader(FOLDER, world.disk)
-    segments = list_segments(FOLDER, world.disk)
+    first = next(iter(list_segments(FOLDER, world.disk)), 0)
     events: list[tuple[str, int]] = []
     record = offset = 0
-    for read in reader.read(segments[0] if segments else 0, 0, found.segment, found.position, READ_BYTES):
+    for read in reader.read(first, 0, found.segment, found.position, READ_BYTES):
         assert (read.header.record, read.header.first_offset) == (record, offset), "a gap"
         record, offset = record + 1, offset + read.header.rows
         for batch, body in zip(read.entry.batches, read.bodies, strict=True):
