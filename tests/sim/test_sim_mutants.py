@@ -8,6 +8,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
+from flowc_engine.core import layout
 from flowc_engine.core.broker import BrokerCore
 from flowc_engine.core.session import SlotSession
 from flowc_engine.journal import recovery
@@ -160,11 +161,23 @@ def skips_what_it_reads(patch: Patch) -> None:
     patch.setattr(SlotSession, "resume", resume)
 
 
+def no_floors(patch: Patch) -> None:
+    """After a change of replicas, what was handled by another one is handled again."""
+    real = layout._new_slot
+
+    def new_slot(*args):
+        slot = real(*args)
+        slot.floors = {}
+        return slot
+
+    patch.setattr(layout, "_new_slot", new_slot)
+
+
 QUICK_MUTANTS = [ack_before_sync, no_fence, no_replay, no_sync]
 SLOW_MUTANTS = [
     cursor_before_effect, no_incarnation, assign_once, retry_failed_sync, silent_truncate,
     no_name_sync, no_write_again, no_deduplication, forget_deferred,
-    skips_what_it_reads,  steps_without_numbers,
+    skips_what_it_reads, no_floors,  steps_without_numbers,
 ]  # fmt: skip
 
 

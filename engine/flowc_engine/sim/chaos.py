@@ -7,6 +7,8 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from flowc_engine.sim import system
+
 if TYPE_CHECKING:
     from flowc_engine.sim.clients import Client
     from flowc_engine.sim.world import World
@@ -162,6 +164,11 @@ def replace_client(world: World) -> bool:
     return world.replace(_some(world), _span_ms(world.dice))
 
 
+def rescale(world: World) -> bool:
+    """A service gets another number of replicas."""
+    return world.rescale(world.dice.choice(system.SCALED))
+
+
 KINDS: Final[dict[str, tuple[Fault, int]]] = {
     "kill": (kill_broker, 3),
     "kill in a call": (kill_broker_in_call, 4),
@@ -184,6 +191,7 @@ KINDS: Final[dict[str, tuple[Fault, int]]] = {
     "killed after commit": (kill_before_sending, 2),
     "client stopped": (pause_client, 3),
     "client replaced": (replace_client, 3),
+    "replicas changed": (rescale, 2),
 }
 """Each kind with its weight."""
 ROT: Final = "bit rot"

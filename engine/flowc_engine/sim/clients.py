@@ -408,7 +408,12 @@ class Process(Replica):
         deferred: list[int] = []
         parked: list[wire.Parked] = []
         waiting = {n % system.KEYS for n in memory.held.values()}
+        assert self._assign is not None
+        floors, past = self._assign.floors, {*self._assign.deferred, *self._assign.parked}
         for offset, n in chosen:
+            if offset < floors.get(system.partition(n), 0):  # handled by another replica once
+                memory.seen += [] if offset in past else [n]
+                continue
             fails = system.failures(self.service.name, n)
             if n % system.KEYS not in waiting and fails < 0 and n % 2:
                 parked.append(self._given_up(offset, n))
@@ -458,6 +463,7 @@ class Process(Replica):
             *self.key, self.epoch, memory.position, after,
             [wire.Batch(event, len(good)) for event in emits], parked, deferred, resolved,
             len(good), memory.number,
+            partitions=[system.partition(memory.held[offset]) for offset in deferred],
         )  # fmt: skip
         memory.seen += good
         memory.number += 1

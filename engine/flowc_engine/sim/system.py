@@ -1,6 +1,6 @@
 """The system that is simulated: one source, and a service of each kind that the protocol knows.
 
-    feed > Placed > Pay (two replicas, memory by replay) > Paid > Ship (with a store) > Shipped;
+    feed > Placed > Pay (two or three replicas, memory by replay) > Paid > Ship (a store) > Shipped;
     Keep (stateless, emits nothing) reads Placed and Shipped
 
 Event number `n` has the key `n` modulo `KEYS`. What becomes of it in a service is a function of the
@@ -32,13 +32,18 @@ SOURCE: Final = "feed"
 _FIELDS: Final = (FieldPlan("k", TypePlan("string")), FieldPlan("n", TypePlan("int")))
 
 
+SCALED: Final = ("Pay",)
+"""Services whose number of replicas changes, by one."""
+
+
 def _service(name: str, triggers: str, output: str = "", replicas: int = 1) -> ServicePlan:
     outputs = ((OutputPlan(output),),) if output else ()
     handler = HandlerPlan(tuple(triggers.split()), outputs)
     stateless = name == "Keep"
     return ServicePlan(
-        name, "python", f"sim:{name}", (handler,), replicas=replicas, stateless=stateless
-    )
+        name, "python", f"sim:{name}", (handler,), replicas=replicas, stateless=stateless,
+        replicas_max=replicas + 1 if name in SCALED else replicas,
+    )  # fmt: skip
 
 
 PLAN: Final = Plan(

@@ -20,6 +20,7 @@ import xxhash
 from flowc_dsl.plan import ServicePlan
 from flowc_engine.broker.broker import Broker
 from flowc_engine.bus import wire
+from flowc_engine.core.layout import slots_of
 from flowc_engine.journal.reader import JournalRotError
 from flowc_engine.journal.recovery import recover
 from flowc_engine.journal.segments import SUFFIX, segment_path
@@ -35,6 +36,7 @@ DRAIN_MS: Final = 120_000
 """All has to be consumed this long after everything has healed."""
 TIMEOUT_MS: Final = 10_000
 """A link over which nothing comes for so long breaks."""
+SUPERVISE_MS: Final = 250
 TURN_EVERY_MS: Final = 120
 """The broker has a turn at least this often; the real one has it more often."""
 
@@ -112,6 +114,7 @@ class World:
         for service in system.PLAN.services:
             for slot in range(service.replicas):
                 self._start(service.name, slot)
+        self.later(SUPERVISE_MS, self._follow_layout)
         self.later(self._next_fault_ms(), self._fault)
         self.later(self.chaos_ms, self._heal)
         while self._heap and not self.finished:
@@ -347,6 +350,29 @@ class World:
         self._replace(client)
         return True
 
+    def rescale(self, service: str) -> bool:
+        """Somebody has the service's replicas changed; False if there is nobody to ask."""
+        if self.broker is None:
+            return False
+        planned = system.PLAN.service(service)
+        now = len(slots_of(self.broker.core.state, service))
+        replicas = planned.replicas + planned.replicas_max - now
+        hello = wire.Hello("control", "operator", 0, "operator", "", 1)
+        for message in (hello, wire.Rescale(service, replicas)):
+            self.to_broker(b"operator", [wire.encode(message)])
+        return True
+
+    def _follow_layout(self) -> None:
+        """A process for each slot that has none, and none without a slot: the supervisor's part."""
+        if self.broker is not None:
+            slots = self.broker.core.state.slots
+            for key in [key for key in self.processes if key not in slots]:
+                self.kill(self.processes.pop(key))
+            for key in slots:
+                if key not in self.processes:
+                    self._start(*key)
+        self.later(SUPERVISE_MS, self._follow_layout)
+
     def dies_before_sending(self, client: Client) -> bool:
         """Whether the process is killed between its commit and its send."""
         if not (self.chaotic and self.fatal_commits and isinstance(client, Replica)):
@@ -415,9 +441,14 @@ class World:
     def _settled(self) -> bool:
         assert self.broker is not None
         slots = self.broker.core.state.slots
-        return self.broker.core.status(self._broker_ms()).idle and all(
-            p.alive and p.settled and slots[key].epoch == p.epoch
-            for key, p in self.processes.items()
+        whole = slots.keys() == self.processes.keys()
+        return (
+            whole
+            and self.broker.core.status(self._broker_ms()).idle
+            and all(
+                p.alive and p.settled and slots[key].epoch == p.epoch
+                for key, p in self.processes.items()
+            )
         )
 
     def _state(self) -> str:
