@@ -45,6 +45,7 @@ def run(prog: str, root: Path, plan_file: Path, body: Callable[[Classes], Exit])
     """Set the process up and run `body`; what it raises becomes an exit code and a message."""
     die_with_parent(os.getppid())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
+    os.register_at_fork(after_in_child=_in_child)
     os.umask(0o077)
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -59,6 +60,13 @@ def run(prog: str, root: Path, plan_file: Path, body: Callable[[Classes], Exit])
         return body(use_plan(plan))
     except FlowcError as error:
         return _end(_exit_for(error), f"{prog}: {error}")
+
+
+def _in_child() -> None:
+    """The user's code has forked. SIGTERM ends the child at once, as whoever forked it expects (a
+    pool of `multiprocessing` waits for that); what we do at SIGTERM is for us."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _exit_for(error: FlowcError) -> Exit:

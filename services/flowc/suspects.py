@@ -49,6 +49,7 @@ class Suspects:
             self._deaths = self._deaths + 1 if at == self._suspect else 1
             self._suspect = at
         self._rows = 0
+        self._pid = os.getpid()
         self.cautious = bool(died)
         self._note(_NOTHING)
 
@@ -67,8 +68,9 @@ class Suspects:
         self._note(_NOTHING)
 
     def close(self) -> None:
-        """The process ends as it should."""
-        _FORM.pack_into(self._notes, 0, 0, _NOTHING, _NOTHING, 0)
+        """The process ends as it should; not a child that it forked, which shares the notes."""
+        if os.getpid() == self._pid:
+            _FORM.pack_into(self._notes, 0, 0, _NOTHING, _NOTHING, 0)
         self._notes.close()
 
     def _note(self, at: int) -> None:

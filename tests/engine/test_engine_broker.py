@@ -3,6 +3,7 @@ wire)."""
 
 from __future__ import annotations
 
+import math
 import random
 
 import pytest
@@ -153,3 +154,13 @@ def test_a_second_broker_on_the_journal_is_refused(broker):
     assert process.returncode == 4
     assert "another broker has" in error
     assert broker.status().offset == 0
+
+
+def test_a_silent_client_is_known_to_a_broker_that_was_restarted(broker):
+    """Spec 7.2: no heartbeat, and nothing else, has to be due first."""
+    with broker.hello("service", "Pay") as pay:
+        first, _ = expect(pay, wire.Assign)
+        pay._heartbeat_at = math.inf
+        broker.kill()
+        broker.start()
+        expect(pay, wire.Assign, lambda m: m.epoch == first.epoch + 1)

@@ -49,6 +49,7 @@ class BrokerDriver:
         self._local = self._context.socket(zmq.ROUTER)
         configure(self._local)
         self._local.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self._local.setsockopt(zmq.PROBE_ROUTER, 1)  # who connects hears of us, and says hello
         self._local.bind(endpoint)
         self._remote: SecureListener | None = None
         self._allowed: AllowList | None = None

@@ -62,6 +62,7 @@ class SecureListener:
         self.socket = context.socket(zmq.ROUTER)
         configure(self.socket)
         self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self.socket.setsockopt(zmq.PROBE_ROUTER, 1)
         self.socket.setsockopt(zmq.IPV6, int("[" in endpoint))
         try:
             secure_server(self.socket, pair)

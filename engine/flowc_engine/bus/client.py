@@ -90,6 +90,9 @@ class Client:
                 if left_ms == 0:
                     timeout_ms = 0  # one last look
                 continue
+            if frames == [b""]:  # a connection was made: perhaps to a broker that was restarted
+                self._say_hello()
+                continue
             message = wire.decode_broker(frames[0])
             if isinstance(message, wire.Who):
                 self._say_hello()

@@ -6,10 +6,10 @@ folder of the socket is the user's alone.
 
 from __future__ import annotations
 
+import struct
 from typing import Final, NamedTuple
 
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
 from flowc_engine import limits
 
@@ -116,7 +116,8 @@ class Handshakes:
         changed = False
         while self.monitor.poll(0, zmq.POLLIN):
             changed = True
-            event = zmq.Event(parse_monitor_message(self.monitor.recv_multipart())["event"])
+            # By hand: `zmq.utils.monitor` imports asyncio, in every process that has a client.
+            event = zmq.Event(*struct.unpack_from("=H", self.monitor.recv_multipart()[0]))
             if event in _FAILED:
                 self.link = Link(_FAILED[event], ended=True)
             elif event == zmq.Event.HANDSHAKE_SUCCEEDED:

@@ -236,7 +236,8 @@ class BrokerCore:
             case "source":
                 self._hello_source(peer, hello, now_ms)
             case "log":
-                self._log_peers.append(peer)
+                if peer not in self._log_peers:  # a hello may be repeated
+                    self._log_peers.append(peer)
                 self._send(peer, self._durable_at)
             case "control":
                 pass

@@ -19,13 +19,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Final
 
+from flowc_engine import limits
 from flowc_engine.bus import wire
 from flowc_engine.journal import record as rec
 from flowc_engine.journal.disk import OS_DISK, Disk
 from flowc_engine.journal.reader import JournalRotError
 from flowc_engine.journal.segments import list_segments, segment_path, write_all, write_zeros
 from flowc_engine.journal.state import DurableState
+
+_ZEROS: Final = bytes(64 * limits.KIB)  # to compare with is far faster than to look at each
 
 
 def _random_id() -> int:
@@ -105,7 +109,8 @@ def _find_end(path: Path, data: memoryview) -> tuple[Recovered, int]:
             path, min(at, len(data)),
             f"the file was made with {made_bytes:,} bytes, and has {len(data):,}",
         )  # fmt: skip
-    later = _later_header(data, at, first.journal_id)
+    end = _used(data, at)
+    later = _later_header(data[:end], at, first.journal_id)
     if later is not None and later[1].durable_through > state.record:
         raise JournalRotError(
             path,
@@ -113,8 +118,19 @@ def _find_end(path: Path, data: memoryview) -> tuple[Recovered, int]:
             f"record {state.record} is damaged, and was durable: "
             f"record {later[1].record} at byte {later[0]} says so",
         )
-    tail = bytes(data[at:]).rstrip(b"\0")
-    return Recovered(first.journal_id, state, position=at, cut_bytes=len(tail)), proven
+    return Recovered(first.journal_id, state, position=at, cut_bytes=end - at), proven
+
+
+def _used(data: memoryview, start: int) -> int:
+    """Behind the last byte from `start` on that is not zero; `start` if there is none."""
+    end = len(data)
+    while end > start:
+        begin = max(start, end - len(_ZEROS))
+        chunk = bytes(data[begin:end])
+        if chunk != _ZEROS[: end - begin]:
+            return begin + len(chunk.rstrip(b"\0"))
+        end = begin
+    return end
 
 
 def _read_snapshot(path: Path, data: memoryview) -> tuple[rec.Header, int]:
