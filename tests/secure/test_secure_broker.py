@@ -174,6 +174,8 @@ def test_who_names_its_connection_as_another_did_is_not_the_other(broker):
     with dealer(broker.tcp, **options(broker.key(PAY))) as pay:
         pay.send(wire.encode(wire.Hello("service", "Pay", 0, "i", PLAN.hash, 1)))
         assert pay.poll(10_000)
+        assert pay.recv() == b"", "the broker's word to a new connection (7.2)"
+        assert pay.poll(10_000)
         assign = wire.decode_broker(pay.recv())
         assert isinstance(assign, wire.Assign)
     step = wire.Step("Pay", 0, assign.epoch, assign.cursor, assign.cursor, number=assign.number)
@@ -181,6 +183,7 @@ def test_who_names_its_connection_as_another_did_is_not_the_other(broker):
         said = [step, wire.Hello("service", "Ship", 0, "i", PLAN.hash, 1), step]
         for message in said:
             ship.send(wire.encode(message))
+        assert ship.recv() == b""
         heard = [type(wire.decode_broker(ship.recv())) for _ in range(2) if ship.poll(10_000)]
     assert heard == [wire.Who, wire.Fenced]
 
