@@ -45,6 +45,8 @@ OPEN_SEGMENTS_MAX: Final = 8
 SCAN_BYTES_MAX: Final = 4 * MIB  # read for one delivery, so that others get their turn
 INDEX_EVERY_BYTES: Final = 1 * MIB
 HOT_BYTES_MAX: Final = 24 * MIB  # of the newest records, kept in memory for those who keep up
+PACK_FRAME_BYTES: Final = 1 * MIB  # of a packed segment, compressed by itself
+PLAIN_SEGMENTS_MIN: Final = 2  # the newest are not packed
 MARK_AFTER_MS: Final = 200  # of silence: a mark proves that the last record was durable
 
 # ---- time
@@ -83,10 +85,10 @@ LOG_RETRY_MIN_MS: Final = 500  # after the disk failed
 LOG_RETRY_MAX_MS: Final = 30_000
 LOG_LOCK_WAIT_MS: Final = 10_000  # for an earlier log process, or a query, to end
 RETAIN_FILE_ROWS_MAX: Final = 250_000  # of one exported file
-RETAIN_EVERY_MS: Final = 60_000  # looked for rows that are older than their event's `retain`
+TIDY_EVERY_MS: Final = 60_000  # looked for what is to be exported or packed; and after checkpoints
 RETAIN_SLACK_PERCENT: Final = 10  # of `retain`: so long rows wait for others to go with; at most
 RETAIN_SLACK_MS_MAX: Final = 86_400_000
-RETAIN_DUTY: Final = 2  # a file is followed by a pause of twice its duration
+TIDY_DUTY: Final = 2  # a file is followed by a pause of twice its duration
 RETAIN_FILES_AT_OPEN_MAX: Final = 8  # of a log without a run
 QUERY_MEMORY_MIB: Final = 512  # of one query's sorts and hash tables
 QUERY_TIMEOUT_MS: Final = 60_000

@@ -4,6 +4,7 @@ import random
 import resource
 import signal
 import time
+from dataclasses import replace
 
 import duckdb
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from flowc_dsl.plan import EventPlan, FieldPlan, Plan, TypePlan
 from flowc_engine import limits
 from flowc_engine.journal import record as rec
-from flowc_engine.journal.segments import segment_path
+from flowc_engine.journal.segments import list_segments, list_unpacked, segment_path
 from flowc_engine.log import protocol
 from flowc_engine.log.query import LogUnavailableError, open_log, query
 from flowc_engine.log.readers import QueryError
@@ -338,3 +339,36 @@ def test_killed_at_any_moment_the_file_is_never_damaged(tmp_path):
         assert answer.table.to_pylist() == [{"n": sent, "d": sent}]
         log.close()
         assert not list(run.state.path.glob("log.duckdb.bad-*")), run.said()
+
+
+@pytest.mark.slow
+def test_segments_are_packed_and_events_exported_while_it_runs(tmp_path):
+    """5.11, 6.10: what is 2023 here is older than a day."""
+    kept = replace(PLAN, events=(replace(PLAN.events[0], retain_ms=86_400_000),))
+    with Run(tmp_path, kept) as run:
+        run.start_broker()
+        process = run.start_log()
+        source = run.source()
+        for n in range(400):
+            source.publish("Placed", batch(n * 1000, 1000, f"{n * 7919 % 97}-no two alike-"))
+        source.close()
+        assert stop(process) == 0
+        segments = list_segments(run.state.journal)
+        assert len(segments) > 3
+        run.start_log()
+        until(lambda: list_unpacked(run.state.journal) == segments[-2:], "two that are not packed")
+        log, asked = run.ask(), 'SELECT count(*) AS n FROM "Placed@v1"'
+        until(lambda: _counted(log, asked) == [{"n": 0}], "all exported")
+        asked = "SELECT count(*) AS n, count(DISTINCT _offset) AS d, sum(n) AS s FROM Placed"
+        wanted = [{"n": 400_000, "d": 400_000, "s": sum(range(400_000))}]
+        assert log.query(asked).table.to_pylist() == wanted
+        log.close()
+        assert list_segments(run.state.journal) == segments
+
+
+def _counted(log, sql):
+    """None before there is a table of that name."""
+    try:
+        return log.query(sql).table.to_pylist()
+    except QueryError:
+        return None

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from flowc_engine import limits
 from flowc_engine.journal import record as rec
 from flowc_engine.journal.disk import OS_DISK, Disk
+from flowc_engine.journal.packed import PackedError, PackedFile, SegmentFile, open_segment
 from flowc_engine.journal.segments import segment_path
 
 
@@ -35,7 +36,7 @@ class JournalReader:
 
     def __init__(self, folder: Path, disk: Disk = OS_DISK) -> None:
         self._folder, self._disk = folder, disk
-        self._fds: dict[int, int] = {}
+        self._files: dict[int, SegmentFile] = {}
 
     def read(
         self, segment: int, position: int, end_segment: int, end_position: int, bytes_max: int
@@ -48,12 +49,12 @@ class JournalReader:
         left = bytes_max
         following: int | None = None
         while (segment, position) < (end_segment, end_position) and left > 0:
-            fd = self._open(segment)
-            stop = end_position if segment == end_segment else self._disk.size(fd)
+            file = self._open(segment)
+            stop = end_position if segment == end_segment else file.size
             if position > stop:
                 raise self._rot(segment, stop, "the file ends here, and records were behind it")
             chunk = memoryview(
-                self._disk.pread(fd, min(stop - position, max(left, rec.HEADER_BYTES)), position)
+                self._pread(segment, min(stop - position, max(left, rec.HEADER_BYTES)), position)
             )
             at = 0
             while at < len(chunk) and left > 0:
@@ -63,7 +64,7 @@ class JournalReader:
                 if at + header.record_bytes > len(chunk):
                     if at:
                         break  # read again from here
-                    chunk = memoryview(self._disk.pread(fd, header.record_bytes, position))
+                    chunk = memoryview(self._pread(segment, header.record_bytes, position))
                 payload = chunk[
                     at + rec.HEADER_BYTES : at + rec.HEADER_BYTES + header.payload_bytes
                 ]
@@ -96,29 +97,44 @@ class JournalReader:
     def _rot(self, segment: int, position: int, what: str) -> JournalRotError:
         return JournalRotError(segment_path(self._folder, segment), position, what)
 
-    def _open(self, segment: int) -> int:
-        fd = self._fds.get(segment)
-        if fd is None:
-            while len(self._fds) >= limits.OPEN_SEGMENTS_MAX:
-                self._disk.close(self._fds.pop(next(iter(self._fds))))
-            path = segment_path(self._folder, segment)
-            fd = self._fds[segment] = self._disk.open(path)
-        return fd
+    def _pread(self, segment: int, size: int, position: int) -> bytes:
+        try:
+            return self._open(segment).pread(size, position)
+        except PackedError as error:
+            raise self._rot(segment, position, str(error)) from None
+
+    def _open(self, segment: int) -> SegmentFile:
+        file = self._files.get(segment)
+        if file is None:
+            while len(self._files) >= limits.OPEN_SEGMENTS_MAX:
+                self._files.pop(next(iter(self._files))).close()
+            try:
+                file = open_segment(self._folder, segment, self._disk)
+            except PackedError as error:
+                raise self._rot(segment, 0, str(error)) from None
+            self._files[segment] = file
+        return file
 
     def close(self) -> None:
         """Close the files."""
-        while self._fds:
-            self._disk.close(self._fds.popitem()[1])
+        while self._files:
+            self._files.popitem()[1].close()
 
 
 def read_first_header(folder: Path, segment: int, disk: Disk = OS_DISK) -> rec.Header:
     """The header of a segment's snapshot. Raises `JournalRotError`."""
     path = segment_path(folder, segment)
-    fd = disk.open(path)
     try:
-        header = rec.decode_header(disk.pread(fd, rec.HEADER_BYTES, 0))
+        file = open_segment(folder, segment, disk)
+    except PackedError as error:
+        raise JournalRotError(path, 0, str(error)) from None
+    try:
+        data = (
+            file.first_header if isinstance(file, PackedFile) else file.pread(rec.HEADER_BYTES, 0)
+        )
     finally:
-        disk.close(fd)
+        file.close()
+    header = rec.decode_header(data)
     if header is None or header.kind != rec.KIND_SNAPSHOT:
         raise JournalRotError(path, 0, "the segment does not begin with a snapshot")
     return header

@@ -26,7 +26,13 @@ from flowc_engine.bus import wire
 from flowc_engine.journal import record as rec
 from flowc_engine.journal.disk import OS_DISK, Disk
 from flowc_engine.journal.reader import JournalRotError
-from flowc_engine.journal.segments import list_segments, segment_path, write_all, write_zeros
+from flowc_engine.journal.segments import (
+    list_segments,
+    list_unpacked,
+    segment_path,
+    write_all,
+    write_zeros,
+)
 from flowc_engine.journal.state import DurableState
 
 _ZEROS: Final = bytes(64 * limits.KIB)  # to compare with is far faster than to look at each
@@ -64,6 +70,8 @@ def recover(
     if not segments:
         return Recovered(new_id(), DurableState())
     path = segment_path(folder, segments[-1])
+    if segments[-1] not in list_unpacked(folder, disk):
+        raise JournalRotError(path, 0, "the segment is missing: the last one is never packed")
     fd = disk.open(path, "write" if repair else "read")
     try:
         data = memoryview(disk.pread(fd, disk.size(fd), 0))

@@ -16,6 +16,7 @@ from flowc_engine.journal.disk import OS_DISK, Bytes, Disk
 from flowc_engine.journal.sizes import JournalSizes, standard_sizes
 
 SUFFIX: Final = ".seg"
+PACKED: Final = ".seg.zst"
 _PREPARED: Final = "next.tmp"
 _CHUNK: Final = bytes(limits.PREPARE_BYTES)
 
@@ -25,9 +26,24 @@ def segment_path(folder: Path, segment: int) -> Path:
     return folder / f"{segment:010d}{SUFFIX}"
 
 
+def packed_path(folder: Path, segment: int) -> Path:
+    """The file of the segment once it is packed, see `packed`."""
+    return folder / f"{segment:010d}{PACKED}"
+
+
 def list_segments(folder: Path, disk: Disk = OS_DISK) -> list[int]:
-    """The numbers of the segments there are, ascending."""
-    return sorted(int(n[: -len(SUFFIX)]) for n in disk.names(folder) if n.endswith(SUFFIX))
+    """The numbers of the segments there are, packed or not, ascending."""
+    names = disk.names(folder)
+    return sorted({_number(name) for name in names if name.endswith((SUFFIX, PACKED))})
+
+
+def list_unpacked(folder: Path, disk: Disk = OS_DISK) -> list[int]:
+    """The numbers of the segments that have a file as it was written, ascending."""
+    return sorted(_number(name) for name in disk.names(folder) if name.endswith(SUFFIX))
+
+
+def _number(name: str) -> int:
+    return int(name.partition(".")[0])
 
 
 def write_all(disk: Disk, fd: int, pieces: Sequence[Bytes], at: int) -> int:

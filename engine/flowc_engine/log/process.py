@@ -20,8 +20,10 @@ from flowc_engine import limits
 from flowc_engine.bus import wire
 from flowc_engine.bus.client import Client
 from flowc_engine.generations import History, read_history
+from flowc_engine.journal.packed import PackedError
 from flowc_engine.log.archive import ExportError
 from flowc_engine.log.follow import Follower, durable_place, open_followed, set_aside
+from flowc_engine.log.packing import pack_next
 from flowc_engine.log.progress import Progress, Reached
 from flowc_engine.log.readers import is_damage
 from flowc_engine.log.server import QueryServer
@@ -55,7 +57,7 @@ class LogProcess:
         self._retry_ms = limits.LOG_RETRY_MIN_MS
         self._apply_at = 0.0
         self._checkpoint_at = 0.0
-        self._retain_at = 0.0
+        self._tidy_at = 0.0
         self._told: wire.Applied | None = None
         self._questions: list[int] = []
         self.stopping = False
@@ -99,7 +101,7 @@ class LogProcess:
         elif self._store is not None and self._store.unsaved:
             due = self._checkpoint_at
         elif self._store is not None:
-            due = self._retain_at
+            due = self._tidy_at
         left_ms = int((due - time.monotonic()) * 1000) + 1
         return min(max(left_ms, 0), limits.HEARTBEAT_MS // 2)
 
@@ -152,7 +154,7 @@ class LogProcess:
                 self._apply()
             if self._store is not None:
                 self._checkpoint_if_due(self._store, now)
-                self._retain_if_due(self._store, now)
+                self._tidy_if_due(self._store, now)
         except (duckdb.Error, OSError) as error:
             if is_damage(error):
                 self._set_aside(str(error))
@@ -201,19 +203,27 @@ class LogProcess:
         except CheckpointDelayedError:
             wait_ms = limits.LOG_LINGER_MS
         self._checkpoint_at = time.monotonic() + wait_ms / 1000
+        self._tidy_at = 0.0
         self._tell(store)
 
-    def _retain_if_due(self, store: LogStore, now: float) -> None:
-        if now < self._retain_at:
+    def _tidy_if_due(self, store: LogStore, now: float) -> None:
+        """Export what is old, or pack what of the journal is saved: one file."""
+        if now < self._tidy_at or self.stopping:
             return
-        wait_ms: float = limits.RETAIN_EVERY_MS
+        more = False
         try:
             if store.retain(time.time_ns() // 1000):
                 self._checkpoint(store)
-                wait_ms = (time.monotonic() - now) * 1000 * limits.RETAIN_DUTY
+                more = True
+            elif not self._full():
+                more = pack_next(self._state.journal, store.saved.segment)
         except ExportError as error:
             note(f"nothing was exported: {error}")
-        self._retain_at = time.monotonic() + wait_ms / 1000
+        except PackedError as error:
+            note(f"a segment was not packed: {error}")
+        took_ms = (time.monotonic() - now) * 1000
+        wait_ms = took_ms * limits.TIDY_DUTY if more else limits.TIDY_EVERY_MS
+        self._tidy_at = time.monotonic() + wait_ms / 1000
 
     def _tell(self, store: LogStore) -> None:
         applied = wire.Applied(store.applied.offset, store.applied.record, store.saved.record)
