@@ -20,6 +20,7 @@ FIELDS = "{ order_id: string customer: string amount: float qty: int note: strin
 ORDER = f"external event OrderPlaced key order_id {FIELDS}\n"
 PACE_PER_S, PACE_SECONDS, PACE_DROPPED_S = 500, 20, 2
 FANOUT, IDLE = 8, 50
+REPLICAS, ROUNDS = 4, 3_000  # some 200 µs of Python
 
 
 def source(function: str, event: str = "OrderPlaced") -> str:
@@ -239,6 +240,56 @@ def outages(times: list[int]) -> list[tuple[int, int]]:
     return [(end, begin) for begin, end in pairwise(times) if end - begin > 20_000_000]
 
 
+# ---- replicas
+
+
+def replicas(events: int) -> Result:
+    """A handler that computes: a backlog by four replicas, against one; between the first and the
+    last tenth, so that starts don't count."""
+    one, four = grind(events, 1), grind(events, REPLICAS)
+    return {
+        "ratio": round(four["events_per_s"] / one["events_per_s"], 2),
+        "one_per_s": one["events_per_s"],
+        "four_per_s": four["events_per_s"],
+        "verified": one["verified"] and four["verified"],
+        "others_share": max(one["others_share"], four["others_share"]),
+        "cpu_us_one": one["cpu_us_per_event"],
+        "cpu_us_four": four["cpu_us_per_event"],
+    }
+
+
+def grind(events: int, count: int) -> Result:
+    """From a tenth of the events to nine tenths."""
+    flow = program(service("Grind").replace("stateless", f"replicas {count} stateless"))
+    config = {"events": events, "rounds": ROUNDS}
+
+    def handled(status: Any) -> int:
+        return sum(slot.handled for slot in status.slots)
+
+    with System(flow, source("feed:batches"), config) as system:
+        system.start()
+        system.wait_ready(count)
+        (system.folder / "go").touch()
+        first = system.wait("begun", lambda s: handled(s) >= events // 10, 120)
+        begun, noise = time.monotonic(), Noise()
+        system.usage.begin()
+        last = system.wait("nearly done", lambda s: handled(s) >= events * 9 // 10, 300)
+        seconds = time.monotonic() - begun
+        done = handled(last) - handled(first)
+        cpu = system.usage.us_per_event(done)
+        others = noise.share(sum(cpu.values()) * done / 1e6)
+        system.wait_idle(1)
+        system.stop()
+        reports = [r for name, r in system.read_reports().items() if name.startswith("Grind-")]
+    sums = [sum(r[field] for r in reports) for field in ("count", "qty")]
+    return {
+        "events_per_s": round(done / seconds),
+        "verified": sums == [events, qty_sum(events)],
+        "cpu_us_per_event": cpu,
+        "others_share": others,
+    }
+
+
 WORKLOADS: dict[str, tuple[Callable[[int], Result], int]] = {
     "W1": (w1, 1_000_000),
     "W1b": (w1b, 2_000_000),
@@ -249,5 +300,6 @@ WORKLOADS: dict[str, tuple[Callable[[int], Result], int]] = {
     "W6": (w6, IDLE),
     "backlog": (w5, 5_000_000),
     "recover": (recover, 600_000),
+    "replicas": (replicas, 40_000),
 }
 """A workload's function and what it is called with: events, or services for W6."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,21 @@ class Gap(Tally):
     def report(self) -> None:
         """As `Tally`, and the times."""
         report("Gap", count=self.count, qty=self.qty, times=self.times)
+
+
+class Grind(Tally):
+    """replicas: some 200 µs of computing an event. Each replica reports for itself."""
+
+    def on_order_placed(self, event: Any) -> None:
+        self.count += 1
+        self.qty += event.qty
+        value = self.qty
+        for _ in range(CONFIG["rounds"]):
+            value = (value * 1_103_515_245 + 12_345) & 0x7FFFFFFF
+
+    def report(self) -> None:
+        """As `Tally`, by process."""
+        report(f"Grind-{os.getpid()}", count=self.count, qty=self.qty)
 
 
 class Idle:

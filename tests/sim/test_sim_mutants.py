@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import pytest
@@ -12,6 +12,7 @@ from flowc_engine.core import layout
 from flowc_engine.core.broker import BrokerCore
 from flowc_engine.core.session import SlotSession
 from flowc_engine.journal import recovery
+from flowc_engine.journal.record import SlotState
 from flowc_engine.journal.state import DurableState
 from flowc_engine.sim.clients import Store
 from flowc_engine.sim.disk import VirtualDisk
@@ -161,23 +162,55 @@ def skips_what_it_reads(patch: Patch) -> None:
     patch.setattr(SlotSession, "resume", resume)
 
 
-def no_floors(patch: Patch) -> None:
-    """After a change of replicas, what was handled by another one is handled again."""
+def new_slots(patch: Patch, spoil: Callable[[SlotState, Sequence[SlotState]], None]) -> None:
+    """A rescale that does something else with each new slot, knowing the old ones."""
     real = layout._new_slot
 
-    def new_slot(*args):
-        slot = real(*args)
-        slot.floors = {}
+    def new_slot(service, index, replicas, partitions, old):
+        slot = real(service, index, replicas, partitions, old)
+        spoil(slot, old)
         return slot
 
     patch.setattr(layout, "_new_slot", new_slot)
+
+
+def no_floors_at_a_rescale(patch: Patch) -> None:
+    new_slots(patch, lambda slot, _: slot.floors.clear())
+
+
+def the_highest_cursor_at_a_rescale(patch: Patch) -> None:
+    def spoil(slot, old):
+        slot.cursor = max((s.cursor for s in old), default=0)
+
+    new_slots(patch, spoil)
+
+
+def epochs_follow_over_a_rescale(patch: Patch) -> None:
+    def spoil(slot, _):
+        slot.epoch = max(0, slot.epoch - 1)
+
+    new_slots(patch, spoil)
+
+
+def what_is_deferred_stays_behind_a_rescale(patch: Patch) -> None:
+    real = layout._relay
+
+    def relay(service, replicas, partitions, old):
+        slots = real(service, replicas, partitions, old)
+        for slot in slots if len(old) != replicas else ():
+            slot.deferred, slot.deferred_in = [], {}
+        return slots
+
+    patch.setattr(layout, "_relay", relay)
 
 
 QUICK_MUTANTS = [ack_before_sync, no_fence, no_replay, no_sync]
 SLOW_MUTANTS = [
     cursor_before_effect, no_incarnation, assign_once, retry_failed_sync, silent_truncate,
     no_name_sync, no_write_again, no_deduplication, forget_deferred,
-    skips_what_it_reads, no_floors,  steps_without_numbers,
+    skips_what_it_reads, steps_without_numbers, no_floors_at_a_rescale,
+    the_highest_cursor_at_a_rescale, epochs_follow_over_a_rescale,
+    what_is_deferred_stays_behind_a_rescale,
 ]  # fmt: skip
 
 
