@@ -113,8 +113,8 @@ class Replay:
         self._serving, self._pipe = serving, pipe
         self._begin, self._end = span
         self._partitions = frozenset(
-            range(slot, serving.codecs.classes.plan.partitions, service.replicas)
-            if service.replicas > 1
+            range(slot, serving.codecs.classes.plan.partitions, own.replicas)
+            if own.replicas > 1
             else ()
         )
         self._subscribes = frozenset(service.subscribes)

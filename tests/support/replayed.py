@@ -30,7 +30,7 @@ def assert_replays_the_same(world: ServiceWorld) -> None:
     for service in world.plan.services:
         emitted: Came = defaultdict(list)
         raised: set[int] = set()
-        for slot in range(service.replicas):
+        for slot in range(share_of(world.core.state, service).replicas):
             process = Process(world, service, slot, "replay")
             _replay(world, process, (begin, len(log)), emitted, raised)
             _judge_memory(world, process, log)
@@ -97,7 +97,7 @@ def _judge_memory(world: ServiceWorld, process: Process, log: list[Logged]) -> N
     """The memory has each event that was handled once, in the order of the log."""
     if process.service.stateless or process.service.name == "Watch":
         return
-    replicas = process.service.replicas  # as a replay deals them out, whatever a run had at last
+    replicas = share_of(world.core.state, process.service).replicas
     own = frozenset(range(process.slot, world.plan.partitions, replicas))
     expected = [
         e.offset

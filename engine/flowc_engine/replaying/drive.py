@@ -84,7 +84,7 @@ def replay_into(fork: Fork, what: Replaying, progress: Progress) -> Outcome:
     outcome = Outcome(deadly=len(deadly))
     writer = Writer(fork, history, what.service.name)
     try:
-        for slot in range(what.service.replicas):
+        for slot in range(what.share.replicas):
             _run(fork, what, slot, deadly, writer, outcome, progress)
     finally:
         writer.close()

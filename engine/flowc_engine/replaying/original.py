@@ -49,13 +49,13 @@ class Original:
 class Share(NamedTuple):
     """A service in this log. Below `handled_to`, it has handled all, but for `waiting` (offsets
     that are to be retried). `parked`: what it has given up on, and not handled since. `since`: of
-    `wire.Assign`. `known`: whether it has ever run on this log."""
+    `wire.Assign`. `replicas`: as many as it has, or would have in the next run."""
 
-    known: bool
     handled_to: int
     waiting: frozenset[int]
     parked: frozenset[int]
     since: dict[str, int]
+    replicas: int
 
 
 def find_original(state: StateDir, plan: Plan) -> Original:
@@ -137,11 +137,11 @@ def share_of(state: DurableState, service: ServicePlan) -> Share:
     slots = [s for s in state.slots.values() if s.service == service.name]
     known = slots[0].since if slots else {}
     return Share(
-        bool(slots),
         min((s.cursor for s in slots), default=0),
         frozenset(o for s in slots for o in s.deferred),
         frozenset(o for s in slots for o in s.parked_now),
         {event: known.get(event, state.offset if slots else 0) for event in service.waits},
+        min(max(len(slots), service.replicas), service.replicas_max),
     )
 
 
