@@ -234,3 +234,9 @@ def test_a_few_seeds_catch(mutant: Callable[[Patch], None], monkeypatch: Patch) 
 @pytest.mark.parametrize("mutant", SLOW_MUTANTS, ids=lambda m: m.__name__)
 def test_the_seeds_catch(mutant: Callable[[Patch], None], monkeypatch: Patch) -> None:
     assert first_catch(mutant, monkeypatch, range(SEEDS)) is not None
+
+
+def test_what_is_lost_is_counted(monkeypatch: Patch) -> None:
+    ack_before_sync(monkeypatch)
+    caught = next(v for v in map(simulate, range(40)) if not v.good)
+    assert caught.lost > 0, caught.violations

@@ -52,8 +52,8 @@ class WorldPort(Protocol):
     def dies_before_sending(self, client: Client) -> bool:
         """Whether the process is killed between its commit and its send."""
 
-    def demand(self, holds: bool, what: str) -> None:
-        """A promise of the broker: note it if it does not hold."""
+    def demand(self, holds: bool, what: str, lost: int = 0) -> None:
+        """A promise of the broker: note it if it does not hold, and how many were lost."""
 
 
 class Client:
@@ -160,6 +160,7 @@ class Source(Client):
         world.demand(
             opened.epoch <= world.acknowledged_epoch or opened.seq >= world.acknowledged,
             "events that were acknowledged are lost",
+            world.acknowledged - opened.seq,
         )
         if self._epoch < 0:
             self._sent = opened.seq
@@ -311,6 +312,7 @@ class Process(Replica):
         self.world.demand(
             assign.epoch <= epoch or assign.number >= steps,  # else it was said before
             f"steps of {self.key} that were confirmed are lost",
+            steps - assign.number,
         )
         fresh = memory.position < 0
         replaced = not fresh and self.store is None and assign.epoch > self.epoch + 1

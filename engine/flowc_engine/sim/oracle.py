@@ -57,6 +57,7 @@ def judge(world: World) -> Verdict:
             _judge(world, verdict)
     except Exception as error:  # noqa: BLE001 - whatever the broker dies of is its fault
         world.violations.append(f"{type(error).__name__}: {error}"[:500])
+    verdict.lost += world.lost
     verdict.digest = world.digest.hexdigest()
     verdict.events, verdict.faults = world.events, dict(world.faults)
     verdict.acknowledged = world.acknowledged

@@ -75,6 +75,7 @@ class World:
         self.faults: Counter[str] = Counter()
         self.violations: list[str] = []
         self.halted = ""
+        self.lost = 0
         self.chaotic = True
         self.finished = False
         # ---- what clients were told, and have done
@@ -141,9 +142,10 @@ class World:
             shown = f" {_shown(frame)}" if frame else ""
             self._trace(f"{self.now_ms:12.3f} ms  {what:<10} {who}{shown}")
 
-    def demand(self, holds: bool, what: str) -> None:
-        """A promise of the broker: note it if it does not hold."""
+    def demand(self, holds: bool, what: str, lost: int = 0) -> None:
+        """A promise of the broker: note it if it does not hold, and how many were lost."""
         if not holds:
+            self.lost += lost
             self.note("BROKEN", what)
             self.violations.append(what)
 
@@ -202,11 +204,8 @@ class World:
         self._broker_skew_ms, self._runs = self.skew_ms, True
         try:
             found = recover(FOLDER, self.disk, lambda: self.dice.getrandbits(63))
-            self.demand(
-                found.state.source(system.SOURCE).seq >= self.acknowledged,
-                f"recovery lost events: {self.acknowledged} were acknowledged, "
-                f"{found.state.source(system.SOURCE).seq} are there",
-            )
+            lost = self.acknowledged - found.state.source(system.SOURCE).seq
+            self.demand(lost <= 0, f"recovery has lost {lost} events that were acknowledged", lost)
             self.note("recovered", f"{found.segment}:{found.position} cut {found.cut_bytes}")
             self.net.down = False
             self.broker = Broker(
