@@ -277,6 +277,7 @@ class Process(Replica):
         self._resume: wire.Resume | None = None
         self._replaying_to: int | None = None
         self._queue: deque[_Work] = deque()
+        self._ahead: dict[int, int] = {}  # deferred events behind what was seen: number by offset
         super().__init__(world, name, service, slot, store)
 
     @property
@@ -286,7 +287,8 @@ class Process(Replica):
     @property
     def settled(self) -> bool:
         memory = self.memory
-        return memory.position >= 0 and not (self._queue or memory.unconfirmed or memory.held)
+        waits = self._queue or self._ahead or memory.unconfirmed or memory.held
+        return memory.position >= 0 and not waits
 
     def take(self, message: wire.BrokerMessage, bodies: list[bytes]) -> None:
         match message:
@@ -320,6 +322,7 @@ class Process(Replica):
             self.end("memory lost")
             return
         self._queue.clear()
+        self._ahead.clear()
         self._assign, self.epoch = assign, assign.epoch
         replay = not self.service.stateless and self.store is None
         self._resume = wire.Resume(*self.key, self.epoch, replay, memory.position)
@@ -373,7 +376,14 @@ class Process(Replica):
         memory = self.memory
         resolved = {o for step, _ in memory.unconfirmed for o in step.resolved}
         wanted = set(deliver.offsets) - resolved
-        memory.held.update((o, n) for o, n in rows if o in wanted and o not in memory.held)
+        self._ahead.update((o, n) for o, n in rows if o in wanted and o not in memory.held)
+        self._pass_by()
+
+    def _pass_by(self) -> None:
+        """What is deferred is tried once all before it was seen: below a floor it is not yet."""
+        memory = self.memory
+        for offset in [o for o in self._ahead if o < memory.position]:
+            memory.held[offset] = self._ahead.pop(offset)
         self.say(wire.Held(*self.key, self.epoch))
 
     def _stepped(self, stepped: wire.Stepped) -> None:
@@ -470,6 +480,7 @@ class Process(Replica):
         memory.seen += good
         memory.number += 1
         memory.position = after
+        self._pass_by()
         memory.unconfirmed.append((step, bodies))
         if self.store is not None:
             self.store.commit(memory)

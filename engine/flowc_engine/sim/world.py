@@ -129,8 +129,12 @@ class World:
 
     def later(self, delay_ms: float, what: Callable[[], None]) -> None:
         """Call `what` when so much time has passed."""
+        self.at(self.now_ms + delay_ms, what)
+
+    def at(self, time_ms: float, what: Callable[[], None]) -> None:
+        """Call `what` then, behind what was to be called then."""
         self._made += 1
-        heapq.heappush(self._heap, (self.now_ms + delay_ms, self._made, what))
+        heapq.heappush(self._heap, (time_ms, self._made, what))
 
     def _broker_ms(self) -> int:
         return EPOCH_MS + int(self.now_ms) + self._broker_skew_ms
