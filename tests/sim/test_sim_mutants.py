@@ -238,5 +238,4 @@ def test_the_seeds_catch(mutant: Callable[[Patch], None], monkeypatch: Patch) ->
 
 def test_what_is_lost_is_counted(monkeypatch: Patch) -> None:
     ack_before_sync(monkeypatch)
-    caught = next(v for v in map(simulate, range(40)) if not v.good)
-    assert caught.lost > 0, caught.violations
+    assert any(simulate(seed).lost for seed in range(60))
