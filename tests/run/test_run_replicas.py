@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from support.tiny import FLOW, Tiny, interrupt, until
+from support.tiny import DEADLINE_S, FLOW, Tiny, interrupt, until
 
 RANGED = FLOW.replace('"app.pay" on', '"app.pay" replicas 1 to 3 stateless on')
 SLOW_PAY = """
@@ -17,6 +20,17 @@ from flowc.events import Paid
 def on_placed(event):
     time.sleep(0.002)
     return Paid(k=event.k, n=event.n)
+"""
+COUNTED = "event Paid key k { k: string  c: int  n"
+COUNTING = """
+from collections import Counter
+from flowc.events import Paid
+
+seen = Counter()
+
+def on_placed(event):
+    seen[event.k] += 1
+    return Paid(k=event.k, c=seen[event.k], n=event.n)
 """
 
 
@@ -86,3 +100,35 @@ def test_replicas_follow_the_lag(tiny: Tiny) -> None:
     assert "Pay: 1 → 2 replicas (lag " in err
     assert "died" not in err
     tiny.assert_complete(8_000)
+
+
+@pytest.mark.slow
+def test_a_memory_is_right_whatever_is_scaled_and_killed(tiny: Tiny) -> None:
+    """Spec 4.8, 4.36: the service numbers the events of each key, in memory alone."""
+    flow = RANGED.replace("stateless ", "").replace("event Paid key k { k: string  n", COUNTED)
+    tiny.write("main.flow", flow)
+    tiny.write("app/pay.py", COUNTING)
+    tiny.feed(12_000, pause_every=20)
+    with tiny.up() as run:
+        tiny.wait_ready()
+        for victim, wanted in (
+            ("broker", 3), ("service-Pay-0", 1), ("service-Pay-0", 2), ("broker", 3),
+            ("service-Pay-2", 2), ("warm", 3),
+        ):  # fmt: skip
+            pid = tiny.pids(run)[victim]
+            asked = tiny.start("scale", "main.flow", "Pay", str(wanted))
+            with suppress(ProcessLookupError):  # it has just been asked to end
+                os.kill(pid, signal.SIGKILL)
+            _, said = asked.communicate(timeout=DEADLINE_S)
+            assert asked.returncode == 0, said
+            until(f"{wanted} replicas", lambda n=wanted: replicas(tiny) == n, tiny.logs)
+        tiny.wait_offset(24_000)
+        interrupt(run)
+        _, err = tiny.finish(run)
+    assert run.returncode == 0, err + tiny.logs()
+    tiny.assert_complete(12_000)
+    wrong = tiny.sql(
+        "SELECT k, n, c FROM (SELECT *, row_number() OVER (PARTITION BY k ORDER BY _offset) AS "
+        "place FROM Paid) WHERE c <> place"
+    )
+    assert wrong == []

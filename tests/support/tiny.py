@@ -92,6 +92,17 @@ class Tiny:
             check=False,
         )
 
+    def start(self, *args: str) -> subprocess.Popen[str]:
+        """A command in the background."""
+        return subprocess.Popen(
+            [FLOWC, *args],
+            cwd=self.root,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
     def ask(self, *args: str) -> Result:
         """A command that only looks, without a process of its own."""
         before = Path.cwd()
