@@ -3,13 +3,14 @@
 What is left of a workload's time above this is the SDK's. One process publishes bodies that were
 made beforehand, one steps through them; the broker is the real one.
 
-    python bench/bus.py [--events N] [--rows ROWS_PER_BATCH] [--log]
+    python bench/bus.py [--events N] [--rows ROWS_PER_BATCH] [--log] [--tcp]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,9 @@ from flowc_dsl.plan import EventPlan, FieldPlan, HandlerPlan, Plan, ServicePlan,
 from flowc_engine import limits
 from flowc_engine.bus import wire
 from flowc_engine.bus.client import Client
+from flowc_engine.bus.curve import Credentials
+from flowc_engine.core.access import Principal
+from flowc_engine.keys import KeyRing, read_key
 from flowc_engine.schema import wire_schema
 from flowc_engine.state import StateDir, broker_endpoint, query_endpoint
 from flowc_engine.supervisor.compat import adopt_plan
@@ -32,6 +36,7 @@ from flowc_engine.supervisor.compat import adopt_plan
 T = TypeVar("T")
 LIMIT_S = 20
 HERE = Path(__file__).parent
+PARTIES = {"gen": Principal("source", "gen"), "Count": Principal("service", "Count")}
 
 
 def plan() -> Plan:
@@ -55,10 +60,18 @@ def body(start: int, rows: int) -> bytes:
     return pa.record_batch(arrays, schema=schema).serialize().to_pybytes()
 
 
-def publish(endpoint: str, events: int, rows: int) -> None:
+def credentials(key: str | None, name: str) -> Credentials | None:
+    """The key of a party, in the folder `key`."""
+    if key is None:
+        return None
+    return read_key(Path(key, f"{name}.key")).credentials("Bus", PARTIES[name], Path(key))
+
+
+def publish(endpoint: str, events: int, rows: int, key: str | None) -> None:
     """The source: a window of bytes and messages, as the SDK's."""
     bodies = [body(i * rows, rows) for i in range(16)]
-    client = Client(endpoint, wire.Hello("source", "gen", 0, "a", plan().hash, 1))
+    hello = wire.Hello("source", "gen", 0, "a", plan().hash, 1)
+    client = Client(endpoint, hello, credentials(key, "gen"))
     opened = expect(client, wire.Opened)
     print("ready", flush=True)
     sys.stdin.readline()
@@ -81,22 +94,25 @@ def publish(endpoint: str, events: int, rows: int) -> None:
     client.close()
 
 
-def consume(endpoint: str, events: int) -> None:
+def consume(endpoint: str, events: int, key: str | None) -> None:
     """The service: a step a delivery."""
-    client = Client(endpoint, wire.Hello("service", "Count", 0, "b", plan().hash, 2))
+    hello = wire.Hello("service", "Count", 0, "b", plan().hash, 2)
+    client = Client(endpoint, hello, credentials(key, "Count"))
     assign = expect(client, wire.Assign)
     epoch = assign.epoch
     client.send(wire.Resume("Count", 0, epoch, replay=False))
     print("ready", flush=True)
     cpu, begun = time.process_time(), time.monotonic_ns()
-    seen = cursor = 0
+    seen = cursor = number = 0
     while cursor < events:
         got = client.receive(1000)
         match got and got[0]:
             case wire.Deliver() as deliver:
                 for batch in deliver.batches:
                     seen += batch.rows
-                client.send(wire.Step("Count", 0, epoch, deliver.begin, deliver.end, handled=seen))
+                span = (deliver.begin, deliver.end)
+                client.send(wire.Step("Count", 0, epoch, *span, handled=seen, number=number))
+                number += 1
             case wire.Stepped() as stepped:
                 cursor = stepped.cursor
     report(begun, cpu, seen)
@@ -120,7 +136,18 @@ def report(begun: int, cpu: float, events: int) -> None:
     print(json.dumps({"begun": begun, "ended": now, "cpu_s": used, "events": events}), flush=True)
 
 
-def measure(events: int, rows: int, *, log: bool) -> dict[str, object]:
+def open_tcp(state: StateDir, folder: str) -> str:
+    """Keys for all, in `folder`; an endpoint for the broker comes back."""
+    ring = KeyRing(state.keys, "Bus")
+    ring.init(PARTIES.values())
+    for name, who in PARTIES.items():
+        ring.export(who, Path(folder, f"{name}.key"))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+
+
+def measure(events: int, rows: int, *, log: bool, tcp: bool) -> dict[str, object]:
     """One run."""
     with tempfile.TemporaryDirectory(prefix="flowc-bench-") as folder:
         state = StateDir(Path(folder), "Bus")
@@ -128,8 +155,12 @@ def measure(events: int, rows: int, *, log: bool) -> dict[str, object]:
         adopt_plan(state, plan())
         sockets = state.make_sockets()
         endpoint = broker_endpoint(sockets)
+        meet, options, keys = endpoint, [], []
+        if tcp:
+            meet = open_tcp(state, folder)
+            options, keys = ["--tcp", meet], ["--key", folder]
         common = ("--state", str(state.path), "--plan", str(state.plan_file))
-        broker = spawn("-m", "flowc_engine.broker", *common, "--listen", endpoint)
+        broker = spawn("-m", "flowc_engine.broker", *common, "--listen", endpoint, *options)
         ready(broker)
         loader = None
         if log:
@@ -138,14 +169,16 @@ def measure(events: int, rows: int, *, log: bool) -> dict[str, object]:
             ready(loader)
         source = spawn(
             str(HERE / "bus.py"),
+            *keys,
             "--publish",
-            endpoint,
+            meet,
             "--events",
             str(events),
             "--rows",
             str(rows),
         )
-        service = spawn(str(HERE / "bus.py"), "--consume", endpoint, "--events", str(events))
+        consuming = ("--consume", meet, "--events", str(events))
+        service = spawn(str(HERE / "bus.py"), *keys, *consuming)
         ready(source)
         ready(service)
         cpu = cpu_seconds(broker.pid)
@@ -213,15 +246,17 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--log", action="store_true", help="with DuckDB loading")
+    parser.add_argument("--tcp", action="store_true", help="over TCP with keys (CURVE)")
+    parser.add_argument("--key", help=argparse.SUPPRESS)
     parser.add_argument("--publish", help=argparse.SUPPRESS)
     parser.add_argument("--consume", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.publish:
-        publish(args.publish, args.events, args.rows)
+        publish(args.publish, args.events, args.rows, args.key)
     elif args.consume:
-        consume(args.consume, args.events)
+        consume(args.consume, args.events, args.key)
     else:
-        print(json.dumps(measure(args.events, args.rows, log=args.log), indent=2))
+        print(json.dumps(measure(args.events, args.rows, log=args.log, tcp=args.tcp), indent=2))
 
 
 if __name__ == "__main__":

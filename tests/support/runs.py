@@ -69,10 +69,12 @@ class Run:
         args = ["--listen", self.broker]
         return self._start("flowc_engine.broker", "broker", args)
 
-    def start_log(self, preexec=None, *, eager: bool = False) -> subprocess.Popen:
-        """`eager`: with a checkpoint after each transaction."""
+    def start_log(
+        self, preexec=None, *, eager: bool = False, code: str | None = None
+    ) -> subprocess.Popen:
+        """`eager`: with a checkpoint after each transaction. `code`: instead of the module."""
         args = ["--broker", self.broker, "--query", self.query]
-        return self._start("flowc_engine.log", "log", args, preexec, _EAGER if eager else None)
+        return self._start("flowc_engine.log", "log", args, preexec, _EAGER if eager else code)
 
     def _start(
         self, module: str, name: str, args: list[str], preexec=None, code=None

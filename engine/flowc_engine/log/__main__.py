@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -33,12 +34,15 @@ def main() -> int:
     parser.add_argument("--query", required=True, help="the endpoint to answer queries at")
     args = parser.parse_args()
 
+    from flowc_engine import limits
     from flowc_engine.process import die_with_parent, starter
 
     die_with_parent(starter())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
     os.umask(0o077)
     os.nice(_NICE)
+    bytes_max = limits.LOG_PROCESS_MIB * limits.MIB
+    resource.setrlimit(resource.RLIMIT_DATA, (bytes_max, bytes_max))
     return serve(args)
 
 

@@ -6,8 +6,10 @@ statements that read are let through, one at a time, in a read-only transaction.
 
 from __future__ import annotations
 
+import os
 import queue
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -29,6 +31,7 @@ _QUERY = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _BATCH_ROWS = 8_192
+_STUCK = 1  # an exit code after which the log process is started again
 _STOP_POLL_S = 0.05
 
 FailureKind = Literal["sql", "refused", "timeout", "too_large", "busy", "damaged", "unavailable"]
@@ -84,11 +87,14 @@ class Readers:
             self._free.put(con)
             raise _closed()
         timer = Timer(timeout_ms / 1000, con.interrupt)
-        timer.daemon = True
-        timer.start()
+        last = Timer((timeout_ms + limits.QUERY_STOP_MS) / 1000, _end_process)
+        for each in (timer, last):
+            each.daemon = True
+            each.start()
         try:
             yield con
         finally:
+            last.cancel()
             timer.cancel()
             timer.join()  # or it might interrupt the next query
             _end(con)
@@ -169,6 +175,17 @@ def _read(reader: pa.RecordBatchReader, rows_max: int | None) -> tuple[list[pa.R
                 "add a LIMIT, or aggregate",
             )
     return batches, rows
+
+
+def _end_process() -> None:
+    """DuckDB looks whether it was interrupted between chunks of rows: one call of a function may
+    take hours. Nothing that was acknowledged is in this process alone."""
+    print(
+        "error: a query did not stop when its time was up, and is stopped with its process",
+        file=sys.stderr,
+        flush=True,
+    )
+    os._exit(_STUCK)
 
 
 def _end(con: duckdb.DuckDBPyConnection) -> None:
