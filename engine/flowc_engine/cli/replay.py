@@ -131,6 +131,8 @@ def _what(
     from flowc_engine.replaying.original import find_original, share_of
 
     service = _service(planned, name)
+    if getattr(service, "stores", ()):
+        fail(f"{name} has a store, which a replay does not fill yet; nothing was done")
     _mind_effects(planned, service, effects=effects)
     original = find_original(planned.state, planned.plan)
     span = _span(original, service, begin, end)
