@@ -14,6 +14,7 @@ from flowc_engine.journal.recovery import recover
 from flowc_engine.journal.segments import list_segments, list_unpacked, packed_path, segment_path
 from flowc_engine.log.follow import Follower, open_followed
 from flowc_engine.log.packing import pack_next
+from support.dying import DyingDisk, Killed
 from support.journal import JournalBuilder
 
 FIELDS = (FieldPlan("k", TypePlan("string")), FieldPlan("n", TypePlan("int")))
@@ -103,47 +104,6 @@ def test_a_log_is_rebuilt_from_packed_segments(journal):
     assert row == {"n": journal.durable.offset, "m": journal.durable.offset}
     follower.close()
     store.close()
-
-
-class Killed(BaseException):
-    """As a process that is gone: nothing is tidied up."""
-
-
-class DyingDisk(OsDisk):
-    """Does so many operations that change something, and then none."""
-
-    def __init__(self, operations):
-        self.left = operations
-
-    def _one(self):
-        if self.left <= 0:
-            raise Killed
-        self.left -= 1
-
-    def open(self, path, mode="read"):
-        if mode == "create":
-            self._one()
-        return super().open(path, mode)
-
-    def pwritev(self, fd, pieces, at):
-        self._one()
-        return super().pwritev(fd, pieces, at)
-
-    def fdatasync(self, fd):
-        self._one()
-        super().fdatasync(fd)
-
-    def rename(self, old, new):
-        self._one()
-        super().rename(old, new)
-
-    def sync_folder(self, folder):
-        self._one()
-        super().sync_folder(folder)
-
-    def unlink(self, path):
-        self._one()
-        super().unlink(path)
 
 
 def test_killed_at_any_operation_the_segment_is_there(journal):

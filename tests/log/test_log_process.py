@@ -342,8 +342,8 @@ def test_killed_at_any_moment_the_file_is_never_damaged(tmp_path):
 
 
 @pytest.mark.slow
-def test_segments_are_packed_and_events_exported_while_it_runs(tmp_path):
-    """5.11, 6.10: what is 2023 here is older than a day."""
+def test_events_are_exported_and_segments_packed_and_deleted_while_it_runs(tmp_path):
+    """5.11, 5.14, 6.10: what is 2023 here is older than a day."""
     kept = replace(PLAN, events=(replace(PLAN.events[0], retain_ms=86_400_000),))
     with Run(tmp_path, kept) as run:
         run.start_broker()
@@ -351,7 +351,6 @@ def test_segments_are_packed_and_events_exported_while_it_runs(tmp_path):
         source = run.source()
         for n in range(400):
             source.publish("Placed", batch(n * 1000, 1000, f"{n * 7919 % 97}-no two alike-"))
-        source.close()
         assert stop(process) == 0
         segments = list_segments(run.state.journal)
         assert len(segments) > 3
@@ -364,6 +363,19 @@ def test_segments_are_packed_and_events_exported_while_it_runs(tmp_path):
         assert log.query(asked).table.to_pylist() == wanted
         log.close()
         assert list_segments(run.state.journal) == segments
+        for n in range(400, 800):
+            source.publish("Placed", batch(n * 1000, 1000, f"{n * 7919 % 97}-no two alike-"))
+        source.close()
+        assert list_segments(run.state.journal)[-1] > segments[-1]
+        until(lambda: list_segments(run.state.journal)[0] > 0, "segments are deleted", 60)
+        for process in reversed(run.processes):
+            stop(process)
+        run.start_broker()
+        run.start_log()
+        log = run.ask()
+        wanted = [{"n": 800_000, "d": 800_000, "s": sum(range(800_000))}]
+        assert log.query(asked).table.to_pylist() == wanted
+        log.close()
 
 
 def _counted(log, sql):

@@ -54,6 +54,7 @@ class PlaceIndex:
             header = read_first_header(folder, segment, disk)
             self._places.append(Place(header.first_offset, segment, 0))
         self._bytes = 0
+        self.begin = self._places[0].offset if self._places else 0
 
     def add(self, offset: int, segment: int, position: int, size: int) -> None:
         """A record of `size` bytes was written at a place."""
@@ -70,6 +71,10 @@ class PlaceIndex:
         while at > 0 and self._places[at - 1].offset == self._places[at].offset:
             at -= 1
         return self._places[max(at, 0)]
+
+    def forget(self, segment: int) -> None:
+        """The segments up to this one were deleted."""
+        self._places = [place for place in self._places if place.segment > segment]
 
 
 class Fetcher:
@@ -138,10 +143,24 @@ class Fetcher:
         for index in range(max(at, 0), len(self._hot)):
             yield self._hot[index]
 
+    def _find(self, offset: int) -> Place:
+        """Where to begin to read. A segment without events that are needed may be gone: the next
+        one begins with the same offset."""
+        while not self._reader.has((place := self._index.find(offset)).segment):
+            self._index.forget(place.segment)
+        if place.offset > max(offset, self._index.begin):
+            path = segment_path(self._folder, place.segment - 1)
+            raise JournalRotError(path, 0, "the segment is missing, and its events are asked for")
+        return place
+
     def _fetch_cold(self, fetch: fx.Fetch, events: frozenset[str]) -> Found:
-        place = self._index.find(fetch.begin)
+        place = self._find(fetch.begin)
         resumed = self._resume.get(fetch.key)
-        if resumed is not None and place.offset < resumed.offset <= fetch.begin:
+        if (
+            resumed is not None
+            and place.offset < resumed.offset <= fetch.begin
+            and self._reader.has(resumed.segment)
+        ):
             place = resumed
         found, behind = self._look(place, fetch, events)
         if behind.offset <= found.end:
@@ -184,7 +203,7 @@ class Fetcher:
         found = Found(fetch.begin, [], [])
         wanted, place = deque(fetch.at), Place(0, 0, 0)
         while wanted:  # one pass: after a restart only the beginnings of segments are known
-            place = max(place, self._index.find(wanted[0]), key=lambda p: (p.segment, p.position))
+            place = max(place, self._find(wanted[0]), key=lambda p: (p.segment, p.position))
             last = [place]
             for record in self._cold_records(place, last):
                 own = []

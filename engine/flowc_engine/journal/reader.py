@@ -94,6 +94,14 @@ class JournalReader:
         if bytes(rest).strip(b"\0"):
             raise self._rot(segment, position, "neither a record nor the end of the segment")
 
+    def has(self, segment: int) -> bool:
+        """Whether a segment is still there: the first ones may have been deleted."""
+        try:
+            self._open(segment)
+        except FileNotFoundError:
+            return False
+        return True
+
     def _rot(self, segment: int, position: int, what: str) -> JournalRotError:
         return JournalRotError(segment_path(self._folder, segment), position, what)
 

@@ -27,6 +27,8 @@ from flowc_engine.journal import record as rec
 from flowc_engine.journal.disk import OS_DISK, Disk
 from flowc_engine.journal.reader import JournalRotError
 from flowc_engine.journal.segments import (
+    BEGIN,
+    first_kept,
     list_segments,
     list_unpacked,
     segment_path,
@@ -66,7 +68,7 @@ def recover(
     Without `repair` nothing is written: what would be cut is left as it is.
     """
     segments = list_segments(folder, disk)
-    _check_dense(folder, segments)
+    _check_dense(folder, segments, disk)
     if not segments:
         return Recovered(new_id(), DurableState())
     path = segment_path(folder, segments[-1])
@@ -101,15 +103,37 @@ def state_at(folder: Path, end: wire.Durable) -> DurableState:
     return state
 
 
-def _check_dense(folder: Path, segments: list[int]) -> None:
+def _check_dense(folder: Path, segments: list[int], disk: Disk) -> None:
+    try:
+        first = first_kept(folder, disk)
+    except ValueError:
+        raise JournalRotError(folder / BEGIN, 0, "the number of a segment is expected") from None
+    if segments and segments[0] > first:
+        raise JournalRotError(segment_path(folder, first), 0, "the segment is missing")
     for earlier, later in pairwise(segments):
         if later != earlier + 1:
             raise JournalRotError(segment_path(folder, earlier + 1), 0, "the segment is missing")
 
 
+def snapshot_of(folder: Path, segment: int, disk: Disk = OS_DISK) -> rec.Snapshot:
+    """The snapshot that begins a segment which is not packed.
+
+    Raises `JournalRotError`, and `OSError`.
+    """
+    path = segment_path(folder, segment)
+    fd = disk.open(path)
+    try:
+        header = rec.decode_header(disk.pread(fd, rec.HEADER_BYTES, 0))
+        size = rec.HEADER_BYTES if header is None else header.record_bytes
+        return _read_snapshot(path, memoryview(disk.pread(fd, size, 0)))[1]
+    finally:
+        disk.close(fd)
+
+
 def _find_end(path: Path, data: memoryview) -> tuple[Recovered, int]:
     """What the segment says and where it ends; and up to where that is proven to be durable."""
-    first, made_bytes = _read_snapshot(path, data)
+    first, snapshot = _read_snapshot(path, data)
+    made_bytes = snapshot.segment_bytes
     state = DurableState(record=first.record)
     proven, at = _replay(data, first.journal_id, state)
     if len(data) < made_bytes:
@@ -141,8 +165,8 @@ def _used(data: memoryview, start: int) -> int:
     return end
 
 
-def _read_snapshot(path: Path, data: memoryview) -> tuple[rec.Header, int]:
-    """The header of the snapshot that begins a segment, and the size that its file was made with.
+def _read_snapshot(path: Path, data: memoryview) -> tuple[rec.Header, rec.Snapshot]:
+    """The snapshot that begins a segment, and its header.
 
     A segment has its name only once its snapshot is durable.
     """
@@ -152,7 +176,7 @@ def _read_snapshot(path: Path, data: memoryview) -> tuple[rec.Header, int]:
         if rec.payload_is_sound(header, payload):
             entry, _ = rec.decode_payload(payload)
             assert isinstance(entry, rec.Snapshot)
-            return header, entry.segment_bytes
+            return header, entry
     raise JournalRotError(path, 0, "the segment does not begin with a sound snapshot")
 
 

@@ -17,6 +17,7 @@ from flowc_engine.journal.sizes import JournalSizes, standard_sizes
 
 SUFFIX: Final = ".seg"
 PACKED: Final = ".seg.zst"
+BEGIN: Final = "begin"
 _PREPARED: Final = "next.tmp"
 _CHUNK: Final = bytes(limits.PREPARE_BYTES)
 
@@ -40,6 +41,35 @@ def list_segments(folder: Path, disk: Disk = OS_DISK) -> list[int]:
 def list_unpacked(folder: Path, disk: Disk = OS_DISK) -> list[int]:
     """The numbers of the segments that have a file as it was written, ascending."""
     return sorted(_number(name) for name in disk.names(folder) if name.endswith(SUFFIX))
+
+
+def first_kept(folder: Path, disk: Disk = OS_DISK) -> int:
+    """The first segment that there must be: those before it were deleted. Raises `ValueError` for a
+    file that says nothing."""
+    if BEGIN not in disk.names(folder):
+        return 0
+    fd = disk.open(folder / BEGIN)
+    try:
+        return int(disk.pread(fd, disk.size(fd), 0))
+    finally:
+        disk.close(fd)
+
+
+def delete_first(folder: Path, segment: int, disk: Disk = OS_DISK) -> None:
+    """Delete the first segment, which nothing reads any more. That it may be gone is durable
+    before it is. Raises `OSError`."""
+    new = folder / f"{BEGIN}.tmp"
+    fd = disk.open(new, "create")
+    try:
+        write_all(disk, fd, [f"{segment + 1}\n".encode()], 0)
+        disk.fdatasync(fd)
+    finally:
+        disk.close(fd)
+    disk.rename(new, folder / BEGIN)
+    disk.sync_folder(folder)
+    for path in (segment_path(folder, segment), packed_path(folder, segment)):
+        disk.unlink(path)
+    disk.sync_folder(folder)
 
 
 def _number(name: str) -> int:

@@ -23,7 +23,7 @@ from flowc_engine.generations import History, read_history
 from flowc_engine.journal.packed import PackedError
 from flowc_engine.log.archive import ExportError
 from flowc_engine.log.follow import Follower, durable_place, open_followed, set_aside
-from flowc_engine.log.packing import pack_next
+from flowc_engine.log.packing import delete_next, pack_next
 from flowc_engine.log.progress import Progress, Reached
 from flowc_engine.log.readers import is_damage
 from flowc_engine.log.server import QueryServer
@@ -52,6 +52,7 @@ class LogProcess:
         self._history = history
         plan = history.plan
         self._durable: wire.Durable | None = None
+        self._began: wire.Durable | None = None  # the first that was heard of
         self._store: LogStore | None = None
         self._follower: Follower | None = None
         self._retry_ms = limits.LOG_RETRY_MIN_MS
@@ -124,6 +125,7 @@ class LogProcess:
     def _take_durable(self, durable: wire.Durable) -> None:
         waiting = self._durable is not None and self._behind()
         self._durable = durable
+        self._began = self._began or durable
         if not waiting and self._store is not None:
             self._apply_at = max(self._apply_at, time.monotonic() + limits.LOG_LINGER_MS / 1000)
         if self._follower is not None:
@@ -216,7 +218,7 @@ class LogProcess:
                 self._checkpoint(store)
                 more = True
             elif not self._full():
-                more = pack_next(self._state.journal, store.saved.segment)
+                more = pack_next(self._state.journal, store.saved.segment) or self._delete(store)
         except ExportError as error:
             note(f"nothing was exported: {error}")
         except PackedError as error:
@@ -224,6 +226,14 @@ class LogProcess:
         took_ms = (time.monotonic() - now) * 1000
         wait_ms = took_ms * limits.TIDY_DUTY if more else limits.TIDY_EVERY_MS
         self._tidy_at = time.monotonic() + wait_ms / 1000
+
+    def _delete(self, store: LogStore) -> bool:
+        """Delete a segment of the journal. Only what is saved counts."""
+        assert self._began is not None
+        if store.unsaved or all(e.retain_ms is None for e in self._history.plan.events):
+            return False
+        journal, plan = self._state.journal, self._history.plan
+        return delete_next(journal, plan, self._began.segment, store.kept_from())
 
     def _tell(self, store: LogStore) -> None:
         applied = wire.Applied(store.applied.offset, store.applied.record, store.saved.record)

@@ -145,6 +145,15 @@ class LogStore:
         self._retained = self._retained or moved
         return moved
 
+    def kept_from(self) -> int:
+        """The first event that is not in an exported file. Raises `duckdb.Error`."""
+        names = [f"{SCHEMA}.{quote(table.name)}" for table in self._tables.values()]
+        each = " UNION ALL ".join(
+            f"SELECT min(_offset) AS first FROM {name}" for name in [*names, f"{SCHEMA}._rejected"]
+        )
+        [(first,)] = self._con.execute(f"SELECT min(first) FROM ({each})").fetchall()
+        return self.applied.offset if first is None else min(first, self.applied.offset)
+
     def checkpoint(self) -> None:
         """Make all that was applied independent of the journal. Raises `duckdb.Error`; of a
         query that still reads what was exported, `CheckpointDelayedError`."""

@@ -18,7 +18,8 @@ from flowc_engine.generations import (
     write_history,
 )
 from flowc_engine.journal.ending import JournalHeldError, hold_journal, journal_end
-from flowc_engine.journal.reader import JournalRotError
+from flowc_engine.journal.reader import JournalRotError, read_first_header
+from flowc_engine.journal.segments import list_segments
 from flowc_engine.state import StateDir
 
 
@@ -64,7 +65,9 @@ def _of_what_is_stored(state: StateDir, history: History) -> History:
     from flowc_engine.stored import stored_counts  # noqa: PLC0415 - it imports pyarrow
 
     end = _end(state)
-    doubtful = {(fault.event, g.begin) for g, fault in history.unliftable()}
+    first = read_first_header(state.journal, list_segments(state.journal)[0]).first_offset
+    # What was written before the first segment that is left is in exported files.
+    doubtful = {(f.event, g.begin) for g, f in history.unliftable() if g.begin >= first}
     return history.without(doubtful - stored_counts(state.journal, end, history).keys())
 
 
