@@ -130,6 +130,7 @@ def test_a_service_asks_for_no_status_and_gives_no_orders(broker):
             wire.StatusRequest(),
             wire.Drain(),
             wire.Unpark("Ship", [0], retry=False),
+            wire.Rescale("Ship", 1),
             wire.Applied(10**9, 10**9, 10**9),
         ):
             pay.send(message)

@@ -118,3 +118,17 @@ def test_the_warm_parent_is_not_to_blame_for_those_elsewhere():
     world.look(ship=True)
     world.core.exited(WARM, Exit(-9), world.now_ms)
     assert world.core.children[SHIP].alive
+
+
+def test_a_replica_of_an_earlier_run_is_waited_for_too():
+    """Spec 9.36: `replicas 1 to 4` may have had more when it ran here."""
+    world = World([], [FEED])
+    two = [wire.SlotStatus("Ship", n, n == 0, n == 0, 0, 0, 0, 0, 0, 0) for n in (0, 1)]
+    status = wire.Status(3, 3, 3, idle=False, draining=False, slots=two, sources=[],
+                         log_bytes=0, uptime_ms=0)  # fmt: skip
+    world.core.seen(status, 100)
+    world.settle()
+    assert (
+        "service Ship (replica 1) has its part from an earlier run: it is waited for" in world.said
+    )
+    assert FEED not in world.spawned

@@ -89,8 +89,8 @@ def _service(planned: Planned, name: str) -> ServicePlan:
 
 
 def _slot(service: ServicePlan, replica: int | None) -> int:
-    last = service.replicas - 1
-    if replica is None and last:
+    last = service.replicas_max - 1  # how many there are now, the broker says
+    if replica is None and service.replicas > 1:
         fail(f"{service.name} has {last + 1} replicas: say which, with --replica 0 to {last}")
     if (replica or 0) > last:
         fail(f"{service.name} has the replicas 0 to {last}, and no {replica}")

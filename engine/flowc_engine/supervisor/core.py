@@ -9,7 +9,7 @@ the opposite order.
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal
@@ -103,7 +103,7 @@ class RunCore:
         sources: Iterable[Child],
         *,
         until_idle: bool,
-        elsewhere: Iterable[Child] = (),
+        elsewhere: Collection[Child] = (),
         scalers: Iterable[Scaler] = (),
     ) -> None:
         workers = [*hosts, *sources]
@@ -111,6 +111,7 @@ class RunCore:
         if not workers:
             self.children[WARM].life = Life.STOPPED  # it would have nothing to do
         self._has_workers = bool(workers)
+        self._elsewhere = {child.name for child in elsewhere}
         for child in elsewhere:
             self.children[child] = ChildState(child, elsewhere=True)
         self.phase = Phase.STARTING
@@ -202,7 +203,11 @@ class RunCore:
         self.status, self._fresh_status = status, True
         self._lay_out(status, now_ms)
         for slot in status.slots:
-            state = self.children.get(Child(Kind.HOST, slot.service, slot.slot))
+            child = Child(Kind.HOST, slot.service, slot.slot)
+            state = self.children.get(child)
+            if state is None and slot.service in self._elsewhere:
+                state = self.children[child] = ChildState(child, elsewhere=True)
+                self._out.append(Say(f"{child} has its part from an earlier run: it is waited for"))
             if state is not None and state.elsewhere:
                 self._seen_elsewhere(state, slot)
             elif state is not None and slot.ready:
