@@ -169,6 +169,11 @@ def rescale(world: World) -> bool:
     return world.rescale(world.dice.choice(system.SCALED))
 
 
+def pack(world: World) -> bool:
+    """The log process packs a segment: no fault by itself, but one may come soon after it."""
+    return world.pack()
+
+
 KINDS: Final[dict[str, tuple[Fault, int]]] = {
     "kill": (kill_broker, 3),
     "kill in a call": (kill_broker_in_call, 4),
@@ -192,6 +197,7 @@ KINDS: Final[dict[str, tuple[Fault, int]]] = {
     "client stopped": (pause_client, 3),
     "client replaced": (replace_client, 3),
     "replicas changed": (rescale, 2),
+    "segment packed": (pack, 3),
 }
 """Each kind with its weight."""
 ROT: Final = "bit rot"

@@ -419,7 +419,7 @@ class Process(Replica):
         good: list[int] = []
         deferred: list[int] = []
         parked: list[wire.Parked] = []
-        waiting = {n % system.KEYS for n in memory.held.values()}
+        waiting = {n % system.KEYS for n in (*memory.held.values(), *self._ahead.values())}
         assert self._assign is not None
         floors, past = self._assign.floors, {*self._assign.deferred, *self._assign.parked}
         for offset, n in chosen:

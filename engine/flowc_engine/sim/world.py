@@ -21,9 +21,10 @@ from flowc_dsl.plan import ServicePlan
 from flowc_engine.broker.broker import Broker
 from flowc_engine.bus import wire
 from flowc_engine.core.layout import slots_of
+from flowc_engine.journal.packed import PackedError, pack
 from flowc_engine.journal.reader import JournalRotError
 from flowc_engine.journal.recovery import recover
-from flowc_engine.journal.segments import SUFFIX, segment_path
+from flowc_engine.journal.segments import PACKED, SUFFIX, list_unpacked, segment_path
 from flowc_engine.journal.sizes import JournalSizes
 from flowc_engine.sim import chaos, system
 from flowc_engine.sim.clients import Client, Process, Replica, Source, Store
@@ -407,10 +408,25 @@ class World:
         """Writes take all that they are given."""
         self.disk.short_writes = 0.0
 
+    def pack(self) -> bool:
+        """The log process packs the oldest segment that is complete; its calls are not those in
+        which the broker is killed."""
+        segments = list_unpacked(FOLDER, self.disk)[:-1]
+        if not segments:
+            return False
+        kill_in, self.disk.kill_in = self.disk.kill_in, 0
+        try:
+            pack(FOLDER, segments[0], self.disk)
+        except (OSError, PackedError) as error:
+            self.note("not packed", error)
+            self.demand(isinstance(error, OSError) or self.rotten, f"not packed: {error}")
+        self.disk.kill_in = kill_in
+        return True
+
     def rot(self) -> bool:
         """Flip a bit of what a later commit proves to have been durable."""
         proven = self._proven
-        names = [n for n in self.disk.names(FOLDER) if n.endswith(SUFFIX)]
+        names = [n for n in self.disk.names(FOLDER) if n.endswith((SUFFIX, PACKED))]
         last = segment_path(FOLDER, proven.segment).name
         names = sorted(n for n in names if n <= last)
         if not names:
