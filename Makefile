@@ -50,6 +50,12 @@ types: $(VENV)/for-test
 quick: $(VENV)/for-test  ## the quick tests alone
 	$(BIN)/pytest $(ARGS)
 
+chaos: $(VENV)/for-test  ## the guarantees, with real processes and real faults: docs/guarantees.md
+	rm -rf build/chaos
+	$(BIN)/pytest -m "slow or not slow" -n 0 -o faulthandler_timeout=600 $(ARGS) \
+	  $$($(BIN)/python tests/support/guarantees.py --tests)
+	$(BIN)/python tests/support/guarantees.py
+
 test-slow: $(VENV)/for-test $(VENV)/for-year  ## the tests that take minutes
 	$(BIN)/pytest -m slow $(ARGS)
 

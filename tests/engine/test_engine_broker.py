@@ -13,6 +13,7 @@ from flowc_engine.bus import wire
 from flowc_engine.journal.segments import segment_path
 from support.bodies import body, numbers
 from support.broker import BrokerProcess, expect
+from support.figures import Figures, record
 from support.plans import pipeline
 
 PLAN = pipeline()
@@ -154,6 +155,7 @@ def test_a_second_broker_on_the_journal_is_refused(broker):
     assert process.returncode == 4
     assert "another broker has" in error
     assert broker.status().offset == 0
+    record("13.15", Figures("a second broker on a journal", 1, 1))
 
 
 def test_a_silent_client_is_known_to_a_broker_that_was_restarted(broker):

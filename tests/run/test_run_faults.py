@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from support.figures import Figures, record
 from support.tiny import FLOWC, Tiny, until
 
 pytestmark = pytest.mark.slow
@@ -101,6 +102,7 @@ def test_a_handler_that_raises_is_parked_and_the_rest_goes_on(project: Tiny) -> 
     assert project.sql("SELECT count(*), count(*) FILTER (n = 42) FROM Paid") == [(99, 0)]
     again = project.summary()
     assert again["services"][0]["parked"] == 1
+    record("13.12", Figures("a handler that raises at one event", 1, 1, 100, 0, 0, 0))
 
 
 def test_a_service_that_always_dies_fails_alone(project: Tiny) -> None:
@@ -110,6 +112,7 @@ def test_a_service_that_always_dies_fails_alone(project: Tiny) -> None:
     assert done.returncode == 3
     assert "service Ship failed: died 6 times in 60 s" in done.stderr
     assert project.sql("SELECT count(*) FROM Paid") == [(50,)]
+    record("13.14", Figures("a service that dies at once, again and again", 1, 6, 50, 0, 0, 0))
 
 
 def test_a_damaged_journal_stops_the_run_and_says_where(project: Tiny) -> None:
@@ -130,6 +133,7 @@ def test_a_damaged_journal_stops_the_run_and_says_where(project: Tiny) -> None:
 def test_a_full_disk_stops_the_run_and_loses_nothing(project: Tiny) -> None:
     sandbox = ["unshare", "--map-root-user", "--mount"]
     if shutil.which("unshare") is None or subprocess.call([*sandbox, "true"]) != 0:
+        record("13.8", Figures("not run on this machine: no mount namespace", 0, 0))
         pytest.skip("needs a mount namespace of its own")
     count = 150_000
     project.feed(count)
@@ -151,6 +155,7 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(project: Tiny) -> None:
     assert "the disk is full; all that was acknowledged is safe" in done.stderr
     (project.root / "kept").rename(project.root / ".flow")
     project.assert_complete(count)
+    record("13.8", Figures("a disk of 10 MiB that fills up, then grows", 1, 1, count, 0, 0, 0))
 
 
 @pytest.mark.parametrize("batch", [False, True])
@@ -169,3 +174,4 @@ def test_an_event_that_kills_its_process_is_parked_and_the_rest_goes_on(
     assert parked[1] == "Placed"
     assert project.sql(f"SELECT n FROM Placed WHERE _offset = {parked[0]}") == [(20,)]
     assert "the process died each time that Pay.on_placed handled this event" in parked[2]
+    record("13.12", Figures("an event that kills its process", 1, 3, 60, 0, 0, 0))

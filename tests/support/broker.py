@@ -39,6 +39,7 @@ class BrokerProcess:
         (folder / "plan.json").write_text(plan.to_json())
         self.endpoint = f"ipc://{folder}/b.sock"
         self.process: subprocess.Popen[str] | None = None
+        self.command: list[str | Path] = [sys.executable, "-I", "-m", "flowc_engine.broker"]
 
     def start(self) -> None:
         self.process = self.popen()
@@ -46,10 +47,9 @@ class BrokerProcess:
         assert self.process.stdout.readline() == "ready\n", self.process.communicate()[1]
 
     def popen(self) -> subprocess.Popen[str]:
-        command = [sys.executable, "-I", "-m", "flowc_engine.broker"]
         options = ["--state", self.folder, "--plan", self.folder / "plan.json"]
         return subprocess.Popen(
-            [*command, *options, "--listen", self.endpoint],
+            [*self.command, *options, "--listen", self.endpoint],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

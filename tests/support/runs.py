@@ -51,6 +51,8 @@ class Run:
         self.query = query_endpoint(self.sockets)
         self._lock = None
         self.processes: list[subprocess.Popen] = []
+        self.broker_process: subprocess.Popen | None = None
+        self.log_process: subprocess.Popen | None = None
 
     def __enter__(self):
         self._lock = self.state.lock()
@@ -66,17 +68,27 @@ class Run:
             self._lock.close()
 
     def start_broker(self) -> subprocess.Popen:
-        args = ["--listen", self.broker]
-        return self._start("flowc_engine.broker", "broker", args)
+        process = self.spawn_broker()
+        assert process.stdout.readline() == b"ready\n", self.said("broker")
+        return process
+
+    def spawn_broker(self) -> subprocess.Popen:
+        """A broker that may not be ready yet."""
+        listen = ["--listen", self.broker]
+        self.broker_process = self._spawn("flowc_engine.broker", "broker", listen)
+        return self.broker_process
 
     def start_log(
         self, preexec=None, *, eager: bool = False, code: str | None = None
     ) -> subprocess.Popen:
         """`eager`: with a checkpoint after each transaction. `code`: instead of the module."""
         args = ["--broker", self.broker, "--query", self.query]
-        return self._start("flowc_engine.log", "log", args, preexec, _EAGER if eager else code)
+        code = _EAGER if eager else code
+        process = self.log_process = self._spawn("flowc_engine.log", "log", args, preexec, code)
+        assert process.stdout.readline() == b"ready\n", self.said("log")
+        return process
 
-    def _start(
+    def _spawn(
         self, module: str, name: str, args: list[str], preexec=None, code=None
     ) -> subprocess.Popen:
         start = ["-m", module] if code is None else ["-c", code]
@@ -89,7 +101,6 @@ class Run:
                 preexec_fn=preexec,  # noqa: PLW1509 - the tests' threads hold no locks of ours
             )
         self.processes.append(process)
-        assert process.stdout.readline() == b"ready\n", self.said(name)
         return process
 
     def said(self, name: str = "log") -> str:
