@@ -70,8 +70,8 @@ def no_incarnation(patch: Patch) -> None:
     real = BrokerCore._hello_service
 
     def hello(self, peer, message, now_ms):
-        session = self._slots[message.name, message.slot]
-        if session.peer is not None and session.resumed:
+        session = self._slots.get((message.name, message.slot))
+        if session is not None and session.peer is not None and session.resumed:
             session.peer = peer
             return
         real(self, peer, message, now_ms)
