@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 PLAN_FORMAT = 3
 FORMATS_READ = (1, 2, 3)
-"""A plan of format 1 says nothing of upcasts, one of format 2 nothing of what a replay does."""
+"""A plan of format 1 says nothing of upcasts, one of format 2 nothing of what a replay does, nor of
+stores."""
 SCALARS = (
     "string", "bool", "int", "float", "decimal", "uuid", "timestamp", "date", "duration", "bytes",
 )  # fmt: skip
@@ -158,6 +159,21 @@ class TimerPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class StorePlan:
+    """A database that a service's handlers write to: one file, or one for each partition."""
+
+    name: str
+    engine: str = "sqlite"
+    per_partition: bool = False
+
+    @property
+    def since_key(self) -> str:
+        """The slot's entry that says where the log ended when the store was declared: up to there
+        it may be filled from the log."""
+        return f"store {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
 class ServicePlan:
     """`replicas` are the fewest that it has, `replicas_max` the most."""
 
@@ -171,6 +187,7 @@ class ServicePlan:
     deadlines: tuple[DeadlinePlan, ...] = ()
     joins: tuple[JoinPlan, ...] = ()
     timers: tuple[TimerPlan, ...] = ()
+    stores: tuple[StorePlan, ...] = ()
     replicas_max: int = 1  # raised to `replicas`, as in a plan of an older flowc
 
     def __post_init__(self) -> None:
@@ -283,6 +300,7 @@ def _service(value: dict[str, Any]) -> ServicePlan:
             "deadlines": tuple(deadlines),
             "joins": tuple(JoinPlan(**{**j, "of": tuple(j["of"])}) for j in value.get("joins", ())),
             "timers": tuple(TimerPlan(**t) for t in value.get("timers", ())),
+            "stores": tuple(StorePlan(**s) for s in value.get("stores", ())),
         }
     )
 

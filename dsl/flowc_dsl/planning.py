@@ -17,6 +17,7 @@ from flowc_dsl.plan import (
     Plan,
     RetryPlan,
     ServicePlan,
+    StorePlan,
     TypePlan,
     UpcastPlan,
 )
@@ -105,7 +106,14 @@ def _service(service: Service, waiting: Sequence[Waiting]) -> ServicePlan:
         deadlines=tuple(one.deadline for one in waiting if one.handler.kind == "after"),
         joins=tuple(one.join for one in waiting if one.handler.kind == "join"),
         timers=tuple(one.timer for one in waiting if one.handler.kind == "every"),
+        stores=tuple(_stores(service)) if python else (),
     )
+
+
+def _stores(service: Service) -> Iterator[StorePlan]:
+    """The one store that is run, if it can be."""
+    if not any(_of_stores(service)):
+        yield from (StorePlan(s.name, s.engine, s.per_partition) for s in service.stores)
 
 
 def _handler(handler: Handler) -> HandlerPlan:
@@ -160,13 +168,26 @@ def _of_service(system: System, service: Service) -> Iterator[Unsupported]:
         yield Unsupported("service without run", name, service.span, text)
     elif run.kind == "exec":
         yield Unsupported("run exec", name, run.span, "only Python services run so far")
-    for store in service.stores:
-        text = "a service keeps its state in memory, and has it rebuilt from the log"
-        yield Unsupported("store", name, store.span, text)
+    yield from _of_stores(service)
     for key, _, span in service.args:
         yield Unsupported("args", name, span, f"`{key}` is not handed to the service yet")
     for handler in service.handlers:
         yield from _of_handler(system, name, handler)
+
+
+def _of_stores(service: Service) -> Iterator[Unsupported]:
+    if service.run is not None and service.run.kind != "python":
+        return  # nobody writes to it
+    for store in service.stores:
+        if store.engine != "sqlite":
+            text = "only SQLite is run so far; write `engine sqlite`, or leave it out"
+            yield Unsupported(f"engine {store.engine}", service.name, store.span, text)
+        if store.path is not None:
+            text = "flowc decides where the file is, below `.flow`; leave `path` out"
+            yield Unsupported("store path", service.name, store.span, text)
+    for store in service.stores[1:]:
+        text = "a service has one store: two files can't be committed as one; put its tables there"
+        yield Unsupported("a second store", service.name, store.span, text)
 
 
 def _of_handler(system: System, service: str, handler: Handler) -> Iterator[Unsupported]:

@@ -121,6 +121,9 @@ PROCESS_LOG_BYTES_MAX: Final = 16 * MIB  # then it is moved to `.old` at the nex
 EMIT_BYTES_MAX: Final = 64 * MIB  # on stdin
 EMIT_MS_MAX: Final = 10_000
 HOLD_MS_MAX: Final = 3_000  # to wait for a command that holds the state for a moment
+STORE_LOCK_MS_MAX: Final = 5_000  # to wait for another process that has a store
+STORE_BUSY_MS_MAX: Final = 5_000  # and for somebody who writes to its file
+STORE_CACHE_BYTES: Final = 16 * MIB  # of a replica's files together
 CONFIG_BYTES_MAX: Final = 1 * MIB
 NAMES_LISTED_MAX: Final = 8  # in a message, of what there is
 OLDER_BYTES_MAX: Final = 64 * MIB  # of the .flow files of a git revision
@@ -154,6 +157,7 @@ assert RESTART_BACKOFF_MIN_MS <= RESTART_BACKOFF_MAX_MS < RESTARTS_WINDOW_MS
 assert STATUS_EVERY_MS < HEARTBEAT_MS
 assert SCALE_CALM_MS < SCALE_BEHIND_MS < SCALE_DRAIN_MS
 assert STATUS_EVERY_MS * 5 <= SCALE_LOOK_MS < SCALE_EVERY_MS < SCALE_DOWN_AFTER_MS
+assert STORE_LOCK_MS_MAX < HEARTBEAT_LOST_MS
 assert RECONNECT_MIN_MS < RECONNECT_MAX_MS < HEARTBEAT_LOST_MS
 assert LOG_BYTES_PER_TRANSACTION < LOG_CHECKPOINT_BYTES <= SEGMENT_BYTES
 assert LOG_ROW_GROUP_ROWS < LOG_ROWS_PER_TRANSACTION

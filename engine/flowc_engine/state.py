@@ -12,6 +12,7 @@
     keys/           who may come over TCP, see `keys`; outlives `--fresh`
     archive/        Parquet files, see `flowc_engine.log.archive`
     logs/           one text file a process
+    stores/         a folder a service with a store, see `flowc.stores`
     sockets         a text file: the folder of the run's ipc sockets
     replays/        forks of the log, see `flowc_engine.replaying.fork`
 """
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import IO
 
 SCHEMAS_FILE = "schemas.json"
+STORES_FOLDER = "stores"
 SOCKET_PATH_MAX = 100  # of the kernel's 107 bytes
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from flowc.batch import Batch, batch_columns
 from flowc.codec import Codecs, as_int64
@@ -21,6 +21,9 @@ from flowc.outbox import Outbox, roots_of, too_large
 from flowc.packing import EmittedBatch
 from flowc.rows import Rows
 
+if TYPE_CHECKING:
+    from flowc.stores import Stores
+
 T = TypeVar("T")
 
 
@@ -29,6 +32,7 @@ class Who(NamedTuple):
 
     service: str
     replica: int
+    stores: Stores | None = None
 
 
 class Failed(NamedTuple):

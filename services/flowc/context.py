@@ -5,9 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+if TYPE_CHECKING:
+    import sqlite3
 
 
 class Context(msgspec.Struct, frozen=True, gc=False):
@@ -32,6 +35,17 @@ class Context(msgspec.Struct, frozen=True, gc=False):
     `flowc replay` that asks. Effects outside must be left out."""
     service: str
     replica: int
+    _store: sqlite3.Connection | None = None
+
+    @property
+    def store(self) -> sqlite3.Connection:
+        """The service's store; one that is `per partition`, of the event's partition. What is done
+        to it counts if the handler returns, once, and is undone if it raises."""
+        if self._store is None:
+            raise AttributeError(
+                f"{self.service} has no store that is run; write `store NAME` in the service"
+            )
+        return self._store
 
     @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:

@@ -4,9 +4,12 @@ FlowcError
 ├── CodeError            the user's code can't be used: missing, raises on import, lacks a function
 ├── NoPlanError          asked for event classes outside of a service process
 ├── ContractError        a handler did what its declaration does not allow; never retried
-│   └── SchemaError      an event that does not fit its declared type
+│   ├── SchemaError      an event that does not fit its declared type
+│   └── StoreUseError    a handler did with its store what is not its own to do
 ├── KilledError          a handler has killed its process, again and again; never retried
 ├── HaltedError          a handler gave up, and its declaration says `then halt`
+├── StoreError           a store can't be used as it is: somebody has to look
+│   └── StoreFailedError what may mend itself: a full disk, another process that has it
 ├── FencedError          another process has taken over
 └── RefusedError         the broker does not accept this process or what it said
 """
@@ -34,6 +37,10 @@ class SchemaError(ContractError):
     """An event does not fit its declared type: names the event, the field and both types."""
 
 
+class StoreUseError(ContractError):
+    """A handler did with its store what is not its own to do."""
+
+
 class KilledError(FlowcError):
     """The processes that handled an event died: what a handler did before, it would do again."""
 
@@ -45,6 +52,14 @@ class KilledError(FlowcError):
 
 class HaltedError(FlowcError):
     """A handler gave up on an event, and its declaration says `then halt`."""
+
+
+class StoreError(FlowcError):
+    """A store can't be used as it is. The message names the file, and what to do."""
+
+
+class StoreFailedError(StoreError):
+    """A store could not be read or written just now: nothing is lost, and another start may go."""
 
 
 class FencedError(FlowcError):

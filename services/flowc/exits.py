@@ -16,7 +16,10 @@ class Exit(IntEnum):
     HALTED = 11  # a handler gave up on an event, and its declaration says `then halt`
     FENCED = 12  # another process has taken over
     REFUSED = 13  # the broker runs another plan, or took a message for an error
+    STORE = 14  # its store is gone, older than the log, damaged or not its own
 
 
-FINAL: Final = frozenset({Exit.USAGE, Exit.CODE, Exit.HALTED, Exit.FENCED, Exit.REFUSED})
+FINAL: Final = frozenset(
+    {Exit.USAGE, Exit.CODE, Exit.HALTED, Exit.FENCED, Exit.REFUSED, Exit.STORE}
+)
 """Another start would end the same way."""

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from flowc.attempts import LASTING, try_all
 from flowc.budgets import Budgets
 from flowc.calls import Call, Failed, NoCall
-from flowc.errors import HaltedError, KilledError
+from flowc.errors import HaltedError, KilledError, SchemaError
 from flowc.load import Handler, user_trace
-from flowc.outbox import Outbox
+from flowc.outbox import STEP_BYTES_MAX, Outbox
 from flowc.retries import Held, Retries, backoff_s
 from flowc_dsl.plan import RetryPlan, ServicePlan
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from flowc.draft import Draft
     from flowc.reports import Reports
     from flowc.rows import Rows
+    from flowc.stores import Stores
     from flowc.suspects import Suspects
 
 
@@ -46,6 +47,7 @@ class Handling:
         clock: Clock,
         past: dict[str, Call] | None = None,
         older: dict[str, Call] | None = None,
+        stores: Stores | None = None,
     ) -> None:
         self.retries = Retries()
         self._codecs, self._handlers, self._reports, self._log = codecs, handlers, reports, log
@@ -57,7 +59,7 @@ class Handling:
         self.began = 0  # what was there before has offsets below
         self._passed = 0  # and not told yet
         self._dice = random.Random(seed)  # noqa: S311 - jitter
-        self._suspects = suspects
+        self._suspects, self._stores = suspects, stores
 
     def whole(self, event: str, *, past: bool = False) -> bool:
         """Whether the handlers of this event type take rows as one batch."""
@@ -68,20 +70,54 @@ class Handling:
         return bool(self._handlers.get(event))
 
     def run(self, rows: Rows, draft: Draft, now: float) -> None:
-        """Handle the rows in order; those of a key that waits are deferred."""
-        if rows.event in self._latest and rows.offsets[0] < self.began:
+        """Handle the rows in order; those of a key that waits are deferred. What a store has
+        already is not handled again."""
+        if self._stores is not None:
+            self._stores.note(rows)
+            rows = self._recall(rows, draft, self._stores)
+        if len(rows) and rows.event in self._latest and rows.offsets[0] < self.began:
             older = bisect_left(rows.offsets, self.began)
             self._run_older(rows.part(0, older), draft, now)
             rows = rows.part(older, len(rows))
         if len(rows):
-            self._run(self._calls[rows.event], rows, draft, now)
+            self._run_split(self._calls[rows.event], rows, draft, now)
+
+    def _run_split(self, call: Call, rows: Rows, draft: Draft, now: float) -> None:
+        if self._stores is None:
+            self._run(call, rows, draft, now)
+            return
+        for part in self._stores.split(rows, together=call.whole):
+            self._run(call, part, draft, now)
+
+    def _recall(self, rows: Rows, draft: Draft, stores: Stores) -> Rows:
+        """Have come of these events what came of them before; the new ones come back."""
+        if not stores.may_have(rows.offsets[0]):
+            return rows
+        new = []
+        for index, offset in enumerate(rows.offsets):
+            if not stores.applied(offset):
+                new.append(index)
+                continue
+            if stores.settled(offset) and rows.keys[index] in self.retries.keys:
+                self._hold(rows, index, draft, attempts=0, due=0.0)  # it is emitted in its turn
+                continue
+            draft.handled += 1
+            outcome = stores.recall(offset)
+            if outcome is None:
+                continue
+            outcome.emit(offset, draft.outbox)
+            if outcome.parked is not None:
+                draft.parked.append(outcome.parked)
+            elif outcome.deferred:
+                self._hold(rows, index, draft, attempts=0, due=0.0)
+        return rows.take(new)
 
     def _run_older(self, rows: Rows, draft: Draft, now: float) -> None:
         """Handlers of `delivery latest` pass them over; others of the same event do not."""
         draft.passed += len(rows)
         self._passed += len(rows)
         if self._has_older(rows.event):
-            self._run(self._older[rows.event], rows, draft, now)
+            self._run_split(self._older[rows.event], rows, draft, now)
 
     def _has_older(self, event: str) -> bool:
         """Whether there is a handler that wants what was there before."""
@@ -137,14 +173,39 @@ class Handling:
         """Call the handlers; after a death, of one event at a time, which is noted beforehand."""
         suspects = self._suspects
         if suspects is None or not suspects.cautious:
-            return call.run(rows, outbox, attempt=attempt, replaying=replaying)
+            return self._call_all(call, rows, outbox, attempt=attempt, replaying=replaying)
         (offset,) = rows.offsets
         if suspects.condemned(offset):
             return Failed(0, KilledError(self._reports.names(rows.event)))
         suspects.enter(offset)
-        failed = call.run(rows, outbox, attempt=attempt, replaying=replaying)
+        failed = self._call_all(call, rows, outbox, attempt=attempt, replaying=replaying)
         suspects.leave()
         return failed
+
+    def _call_all(
+        self, call: Call, rows: Rows, outbox: Outbox, *, attempt: int, replaying: bool
+    ) -> Failed | None:
+        """With a store, each call is undone if it fails, or if what it emitted can't be sent."""
+        stores = self._stores
+        if stores is None:
+            return call.run(rows, outbox, attempt=attempt, replaying=replaying)
+        if not call.whole:
+            rows.decode()
+            _ = rows.envelope
+        step = len(rows) if call.whole else 1
+        for begin in range(0, len(rows), step):
+            row, own = rows.part(begin, begin + step), Outbox(self._codecs)
+            stores.enter(row)
+            failed = call.run(row, own, attempt=attempt, replaying=replaying)
+            why = own.unfit(STEP_BYTES_MAX // 2) if failed is None and own.count else None
+            if why is not None:
+                names = self._reports.names(rows.event)
+                failed = Failed(0, SchemaError(f"{names} emitted {why}"))
+            stores.leave(keep=failed is None)
+            if failed is not None:
+                return Failed(begin + failed.row, failed.error)
+            outbox.add_all(own)
+        return None
 
     def _next_waiting(self, rows: Rows, begin: int) -> int:
         """The first row from `begin` on whose key has to wait, or the end."""
@@ -179,6 +240,15 @@ class Handling:
     def replay(self, rows: Rows) -> None:
         """Rebuild memory: what is emitted is dropped. An event that failed, and was handled when it
         was tried again, is here too; one that fails on all of its attempts did so then."""
+        if self._stores is None:
+            self._replay(rows)
+            return
+        self._stores.note(rows)
+        past = self._stores.to_build(rows)
+        for part in self._stores.split(past, together=self.whole(rows.event, past=True)):
+            self._replay(part)
+
+    def _replay(self, rows: Rows) -> None:
         call, nowhere = self._past[rows.event], Outbox(self._codecs)
 
         def attempt(part: Rows, number: int) -> Failed | None:
@@ -216,16 +286,31 @@ class Handling:
         return now + max(min(pause, self._budgets.left_s(row)), 0.0)
 
     def retry(self, held: Held, draft: Draft, now: float) -> None:
-        """Try an event again, unless its time is over. Raises `HaltedError`."""
+        """Try an event again, unless its time is over, or a store has it. Raises `HaltedError`."""
         row = held.row
         draft.ran(row)
-        if held.attempts and self._budgets.over(row):
+        if self._was_through(held, draft):
+            pass
+        elif held.attempts and self._budgets.over(row):
             why = self._budgets.why(row, held.attempts, held.error)
             self._give_up(row, held.attempts, why, draft)
         elif not self._try_again(held, draft, now):
             return
         draft.resolved.append(held.offset)
         self.retries.done(held, now)
+
+    def _was_through(self, held: Held, draft: Draft) -> bool:
+        """Whether it was through, and the broker had not heard."""
+        if self._stores is None:
+            return False
+        self._stores.note(held.row)
+        outcome = self._stores.recall(held.offset)
+        if outcome is None:
+            return False
+        outcome.emit(held.offset, draft.outbox)
+        draft.parked += [outcome.parked] if outcome.parked is not None else []
+        draft.handled += 1
+        return True
 
     def _try_again(self, held: Held, draft: Draft, now: float) -> bool:
         """Whether that was the end of it."""

@@ -38,7 +38,8 @@ from flowc_engine.bus.client import Client
 from flowc_engine.bus.curve import Credentials
 from flowc_engine.core.access import Principal
 from flowc_engine.generations import History, parse_history, read_history
-from flowc_engine.state import SCHEMAS_FILE
+from flowc_engine.journal.reader import journal_id
+from flowc_engine.state import SCHEMAS_FILE, STORES_FOLDER
 
 CONFIRM_MS_MAX = 5_000
 """After SIGTERM, the broker has this long to confirm what was handled."""
@@ -64,7 +65,8 @@ def main(argv: list[str] | None = None) -> int:
             return Exit.DONE
         suspects = Suspects(args.suspects) if args.suspects else None
         try:
-            with Host(classes, service, args.slot, broker, suspects) as host:
+            state = args.plan.parent
+            with Host(classes, service, args.slot, broker, suspects, state) as host:
                 return host.serve(stop)
         finally:
             if suspects is not None:  # only a process that is killed leaves its notes
@@ -102,7 +104,9 @@ def _find(args: argparse.Namespace, plan: Plan, stop: Stop) -> Broker | None:
 
 
 class Host:
-    """A worker and its connection. Raises `CodeError` for user code that can't be used."""
+    """A worker and its connection. `state` is the folder in which the journal and the stores are.
+
+    Raises `CodeError` for user code that can't be used, `StoreError` for a store."""
 
     def __init__(
         self,
@@ -111,9 +115,14 @@ class Host:
         slot: int,
         broker: Broker,
         suspects: Suspects | None = None,
+        state: Path | None = None,
     ) -> None:
         self._schemas = broker.schemas
         self._serving = serving = Serving(classes, service, slot, broker.history)
+        if service.stores:
+            assert state is not None
+            journal = broker.schemas.journal if broker.schemas else journal_id(state / "journal")
+            serving.open_stores(state / STORES_FOLDER, journal)
         self._client = Client(
             broker.endpoint,
             wire.Hello(
@@ -126,6 +135,7 @@ class Host:
             seed=os.getpid(), suspects=suspects,
             past=serving.calls(lambda declared: declared.replayed),
             older=serving.calls(lambda declared: declared.delivery != "latest"),
+            stores=serving.stores,
         )  # fmt: skip
 
     def _send(self, message: wire.Message, bodies: Sequence[memoryview]) -> None:

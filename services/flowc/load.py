@@ -21,6 +21,7 @@ Takes = Literal["event", "record_batch", "batch"]
 _NOT_USERS: Final = (
     str(Path(__file__).parent), str(Path(importlib.__file__).parent), "<frozen importlib",
 )  # fmt: skip
+SETUP: Final = "setup_store"
 _BATCHES: Final[dict[str, Takes]] = {"Batch": "batch", "RecordBatch": "record_batch"}
 
 
@@ -60,12 +61,36 @@ def load_handlers(service: ServicePlan) -> list[Handler]:
 
     Raises `CodeError` for whatever keeps the service from running.
     """
+    return handlers_of(service, service_target(service))
+
+
+def service_target(service: ServicePlan) -> Any:
+    """The module, or the object, whose functions handle its events. Raises `CodeError`."""
     try:
-        target = load_target(service.target)
+        return load_target(service.target)
     except NoModuleError as error:
         if not service.handlers:
             raise
         raise CodeError(f"{error}; write it, with {_first_lines(service)}") from None
+
+
+def setup_of(service: ServicePlan, target: Any) -> Callable[..., Any] | None:
+    """What makes the tables of its store, if its author has it. Raises `CodeError`."""
+    setup = getattr(target, SETUP, None)
+    if setup is None:
+        return None
+    name = f"{service.name}.{SETUP}"
+    if inspect.iscoroutinefunction(setup):
+        raise CodeError(f"{name} is `async`; it is called before there is a loop, write `def`")
+    try:
+        inspect.signature(setup).bind(None)
+    except TypeError as error:
+        raise CodeError(f"{name} takes the store's connection, and nothing else: {error}") from None
+    return setup  # type: ignore[no-any-return]
+
+
+def handlers_of(service: ServicePlan, target: Any) -> list[Handler]:
+    """See `load_handlers`."""
     handlers = []
     missing: list[str] = []
     for declared in service.handlers:

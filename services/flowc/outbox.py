@@ -17,6 +17,8 @@ from flowc_engine import limits
 
 STEP_BYTES_MAX = limits.FRAME_BYTES_MAX // 2
 """Of what one step emits."""
+_FEW = 32
+""" Events whose envelopes don't count."""
 
 
 @dataclass(slots=True)
@@ -106,6 +108,35 @@ class Outbox:
                     [emitted.causes[i] for i in own], [emitted.roots[i] for i in own],
                 )  # fmt: skip
                 packer.add(codec, self._columns(codec, chosen), [at + i for i in own])
+
+    def unfit(self, bytes_max: int) -> str | None:
+        """Why this can't be sent, if it can't: an event does not fit, is too large, or all
+        together is. To be asked of what one event's handlers emitted."""
+        size = 0
+        try:
+            for part in self._parts:
+                for batch in self._columnar(part):
+                    size += sum(column.nbytes for column in batch.columns)
+            if size > min(limits.EVENT_BYTES_MAX, bytes_max) // 2 or self.count > _FEW:
+                out = self.bodies(0)
+                size = out.size
+                if len(out.batches) > limits.BATCHES_PER_MESSAGE_MAX:
+                    return f"{self.count} events in {len(out.batches)} batches for one event"
+        except UnfitError as error:
+            return str(error)
+        if size > bytes_max:
+            return f"{self.count} events of {size} bytes for one event, it may be {bytes_max}"
+        return None
+
+    def _columnar(self, part: Emitted | EmittedBatch) -> list[EmittedBatch]:
+        if isinstance(part, EmittedBatch):
+            return [part]
+        found = []
+        for cls, own in by_type(part.events).items():
+            chosen = Emitted([part.events[i] for i in own], part.names, [0] * len(own))
+            chosen.roots = chosen.causes
+            found.append(self._columns(self._codecs[part.names[cls]], chosen))
+        return found
 
     def split(self, through: int) -> Outbox:
         """Keep what follows from offsets up to `through`; the rest comes back."""

@@ -20,6 +20,8 @@ from flowc.errors import (
     FlowcError,
     HaltedError,
     RefusedError,
+    StoreError,
+    StoreFailedError,
 )
 from flowc.exits import Exit
 from flowc.load import user_trace
@@ -77,6 +79,10 @@ def _exit_for(error: FlowcError) -> Exit:
             return Exit.HALTED
         case FencedError():
             return Exit.FENCED
+        case StoreFailedError():
+            return Exit.CRASHED
+        case StoreError():
+            return Exit.STORE
         case RefusedError() if error.code in _FINAL_REFUSALS:
             return Exit.REFUSED
         case _:

@@ -19,6 +19,9 @@ from flowc_engine.bus.wire import Delivered
 
 if TYPE_CHECKING:
     from flowc.codec import Codecs, EventCodec
+    from flowc.stores import Stores
+
+_SHARED = ("events", "keys", "roots", "envelope")
 
 
 class Rows:
@@ -83,14 +86,26 @@ class Rows:
             return pa.array(np.arange(offsets.start, offsets.stop))
         return pa.array(offsets, pa.int64())
 
-    def contexts(
-        self, service: str, replica: int, *, attempt: int = 1, replaying: bool = False
-    ) -> list[Context]:
-        """A `Context` for each event."""
+    @cached_property
+    def envelope(self) -> list[tuple[Any, Any, int | None, int]]:
+        """Time, key, cause and root of each event."""
         times = decode_times(self.batch.column("_time"))
         causes = self.batch.column("_cause").to_pylist()
-        same = map(repeat, (self.source, attempt, replaying, service, replica))
-        return list(map(Context, self.offsets, times, self.keys, causes, self.roots, *same))
+        return list(zip(times, self.keys, causes, self.roots, strict=True))
+
+    def contexts(
+        self,
+        service: str,
+        replica: int,
+        stores: Stores | None = None,
+        *,
+        attempt: int = 1,
+        replaying: bool = False,
+    ) -> list[Context]:
+        """A `Context` for each event; with `stores`, all are of the file at hand."""
+        store = None if stores is None else stores.connection
+        same = map(repeat, (self.source, attempt, replaying, service, replica, store))
+        return list(map(Context, self.offsets, *zip(*self.envelope, strict=True), *same))
 
     def arrow(self) -> pa.RecordBatch:
         """What a handler of batches gets: its own fields, `_offset`, `_time`, `_cause`, `_root`."""
@@ -116,8 +131,9 @@ class Rows:
         part = Rows(
             self.codec, self.batch.slice(begin, end - begin), self.offsets[begin:end], self.source
         )
-        if "events" in self.__dict__:  # decoded already
-            part.__dict__["events"] = self.events[begin:end]
+        for name in _SHARED:  # decoded already
+            if name in self.__dict__:
+                part.__dict__[name] = self.__dict__[name][begin:end]
         return part
 
     def take(self, indices: list[int]) -> Rows:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flowc.calls import Call, Who, make_call
 from flowc.classes import Classes
 from flowc.codec import Codecs
 from flowc.errors import CodeError
-from flowc.load import Handler, load_handlers
+from flowc.load import Handler, handlers_of, service_target, setup_of
 from flowc.mock import mock_handlers
 from flowc_dsl.plan import HandlerPlan, ServicePlan
 from flowc_engine.generations import History
 from flowc_engine.partition import KeyTypeError
+
+if TYPE_CHECKING:
+    from flowc.stores import Stores
 
 
 class Serving:
@@ -24,9 +29,14 @@ class Serving:
         self, classes: Classes, service: ServicePlan, slot: int, history: History | None = None
     ) -> None:
         self.service = service
-        found = mock_handlers(classes, service) if service.run == "mock" else None
-        if found is None:
-            found = load_handlers(service)
+        self.stores: Stores | None = None
+        self._setup: Callable[..., object] | None = None
+        if service.run == "mock":
+            found = mock_handlers(classes, service)
+        else:
+            target = service_target(service)
+            found = handlers_of(service, target)
+            self._setup = setup_of(service, target) if service.stores else None
             classes.adopt_imported()
         self.handlers = {n: [h for h in found if h.trigger == n] for n in service.subscribes}
         self.codecs = Codecs(classes, history)
@@ -39,6 +49,14 @@ class Serving:
         except KeyTypeError as error:
             raise CodeError(str(error)) from error
 
+    def open_stores(self, folder: Path, journal: int) -> None:
+        """Handlers write to the service's store from now on. `folder` is that of all stores."""
+        from flowc.stores import Stores
+
+        own, partitions = folder / self.service.name, self.codecs.classes.plan.partitions
+        self.stores = Stores(own, self.service, partitions, journal, self.codecs, self._setup)
+        self._who = self._who._replace(stores=self.stores)
+
     def calls(self, wanted: Callable[[HandlerPlan], bool] = lambda _: True) -> dict[str, Call]:
         """By event, how the handlers that are wanted are called."""
         return {name: self._call(own, wanted) for name, own in self.handlers.items()}
@@ -48,6 +66,8 @@ class Serving:
         return make_call(own, self.codecs, self._who, self._loop)
 
     def close(self) -> None:
-        """End what runs beside the handlers."""
+        """End what runs beside the handlers, and close what they write to."""
+        if self.stores is not None:
+            self.stores.close()
         if self._loop is not None:
             self._loop.close()

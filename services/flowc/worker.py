@@ -14,6 +14,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -41,6 +42,9 @@ from flowc.waits import Waits, bodies_of
 from flowc_dsl.plan import ServicePlan
 from flowc_engine import limits
 from flowc_engine.bus import wire
+
+if TYPE_CHECKING:
+    from flowc.stores import Stores
 
 STEP_S_MAX = 0.05
 """A step is sent at least this often while there is work, however slow the handlers are."""
@@ -94,6 +98,7 @@ class Worker:
         suspects: Suspects | None = None,
         past: dict[str, Call] | None = None,
         older: dict[str, Call] | None = None,
+        stores: Stores | None = None,
     ) -> None:
         self.service, self.slot = service, slot
         self._codecs, self._send = codecs, send
@@ -114,7 +119,9 @@ class Worker:
             self._clock,
             past,
             older,
+            stores,
         )
+        self._stores = stores
         self._queue: deque[_Delivery] = deque()
         self._unconfirmed: deque[tuple[wire.Step, list[memoryview], int]] = deque()
         self._unconfirmed_bytes = 0
@@ -155,7 +162,8 @@ class Worker:
             return
         fresh = self._draft.begin < 0
         replaced = not fresh and self._assign is not None and assign.epoch > self._assign.epoch + 1
-        if self._replaying_to is not None or replaced:
+        moved = self._stores is not None and self._partitions != frozenset(assign.partitions)
+        if self._replaying_to is not None or replaced or (moved and not fresh):
             raise MemoryLostError
         self._queue.clear()  # it will be delivered again
         self._ahead.clear()
@@ -165,7 +173,9 @@ class Worker:
         self._partitions = frozenset(assign.partitions)
         self._skip = frozenset((*assign.deferred, *assign.parked))
         position = -1 if fresh else self._draft.begin
-        replay = not self.service.stateless or self._waits.any
+        if fresh and self._stores is not None:
+            self._stores.begin(assign)
+        replay = self._has_past or self._waits.any
         slot = (assign.service, assign.slot, assign.epoch)
         self._resume = wire.Resume(*slot, replay, position, self._waits.open)
         self._send(self._resume, ())
@@ -177,6 +187,11 @@ class Worker:
             self._replaying_to = assign.cursor if replay and assign.cursor > 0 else None
         else:
             self._send_again(assign)
+
+    @property
+    def _has_past(self) -> bool:
+        """Whether handlers are called for past events: what is in a store is not lost."""
+        return not self.service.stateless if self._stores is None else self._stores.building
 
     def _send_again(self, assign: wire.Assign) -> None:
         """The steps that the broker does not have."""
@@ -191,6 +206,8 @@ class Worker:
         step, _, size = self._unconfirmed.popleft()
         assert step.after == stepped.cursor, (step, stepped)
         self._unconfirmed_bytes -= size
+        if self._stores is not None:
+            self._stores.confirmed(step.number)
 
     def _delivered(self, deliver: wire.Deliver, bodies: Sequence[bytes]) -> None:
         assign = self._assign
@@ -218,7 +235,7 @@ class Worker:
         own = rows_between(whole, deliver.begin, deliver.end)
         own = rows_of_partitions(own, self._partitions)
         past = deliver.mode == "replay"
-        forgotten = self.service.stateless and past
+        forgotten = past and not self._has_past
         if len(own) and not self._handling.whole(own.event, past=past) and not forgotten:
             own.decode()
         return own
@@ -236,7 +253,7 @@ class Worker:
         return [
             _Piece(run, replaying=is_past)
             for run, is_past in split_at_floors(rows, floors)
-            if not (is_past and self.service.stateless) or self._waits.any
+            if not is_past or self._has_past or self._waits.any
         ]
 
     def _deferred(self, deliver: wire.Deliver, bodies: list[Rows]) -> None:
@@ -406,6 +423,8 @@ class Worker:
                 self._flush(send=True)
             return
         slot = (deliver.service, deliver.slot, deliver.epoch)
+        if self._stores is not None and deliver.end == self._replaying_to:
+            self._stores.reached(deliver.end)
         self._send(wire.Replayed(*slot, deliver.end, self._waits.open), ())
         if deliver.end == self._replaying_to:
             self._replaying_to = None
@@ -419,7 +438,7 @@ class Worker:
             self._draft.handled += 0 if replaying else len(own)
         elif not replaying:
             self._handling.run(own, self._draft, self._now)
-        elif not self.service.stateless:
+        elif self._has_past:
             self._handling.replay(own)
         for indices, batch in joined if not replaying else ():
             self._join(rows, indices, batch)
@@ -458,8 +477,13 @@ class Worker:
         if self._draft.empty:
             return
         draft, self._draft = self._draft, Draft(self._draft.end, self._codecs)
-        for part in draft.steps(self._reports.blame, self._clock.now_us()):  # which may split it
-            self._say(self._step(part), part.out.bodies, part.out.size, send=send)
+        parts = list(draft.steps(self._reports.blame, self._clock.now_us()))  # which may split it
+        steps = [self._step(part) for part in parts]
+        if self._stores is not None:
+            bodies = [part.out.bodies for part in parts]
+            self._stores.commit(self._draft.begin, list(zip(steps, bodies, strict=True)))
+        for step, part in zip(steps, parts, strict=True):
+            self._say(step, part.out.bodies, part.out.size, send=send)
 
     def _step(self, part: Part) -> wire.Step:
         assert self._assign is not None

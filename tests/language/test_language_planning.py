@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 from flowc_dsl import ProgramError, compile_program, unsupported
-from flowc_dsl.plan import DeadlinePlan, JoinPlan, Plan, RetryPlan, TimerPlan, TypePlan
+from flowc_dsl.plan import (
+    DeadlinePlan,
+    JoinPlan,
+    Plan,
+    RetryPlan,
+    StorePlan,
+    TimerPlan,
+    TypePlan,
+)
 from flowc_dsl.planning import make_plan
 
 DATA = Path(__file__).parent / "data"
@@ -63,10 +71,7 @@ def test_what_is_not_honoured_yet_is_named():
     system = compile_program(FILES, "shop.flow").system
     found = {(one.construct, one.subject, one.refuses) for one in unsupported(system)}
     assert found == {
-        ("store", "Orders", True),
         ("run exec", "Stock", True),
-        ("store", "Stock", True),
-        ("store", "Payments", True),
     }
 
 
@@ -256,3 +261,33 @@ def test_values_are_json_as_emit_takes_it():
 
 def names(refs):
     return [ref.name for ref in refs]
+
+
+STORES = """
+system S
+external event Came key id { id: int }
+service One { run python "app.one"  store a per partition  on Came }
+service Two { run python "app.two"  store b  store c  on Came }
+service Three { run python "app.three"  store d engine duckdb  on Came }
+service Four { run python "app.four"  store e path "x.db"  on Came }
+service Five { run mock  store f  on Came }
+"""
+
+
+def test_one_store_a_service_is_run() -> None:
+    """Spec 8.20, 8.31; who plays outputs writes to none."""
+    compiled = compile_program({"m": STORES}, "m")
+    found = {(one.construct, one.subject) for one in unsupported(compiled.system)}
+    assert found == {("a second store", "Two"), ("engine duckdb", "Three"), ("store path", "Four")}
+    plan = compiled.plan()
+    stores = {service.name: service.stores for service in plan.services}
+    assert stores.pop("One") == (StorePlan("a", per_partition=True),)
+    assert set(stores.values()) == {()}
+    assert Plan.from_json(plan.to_json()) == plan
+
+
+def test_a_plan_of_before_there_were_stores_is_read() -> None:
+    plan = json.loads(compile_program({"m": PLAIN}, "m").plan().to_json())
+    for service in plan["services"]:
+        del service["stores"]
+    assert Plan.from_json(json.dumps({**plan, "format": 2})).services[0].stores == ()

@@ -8,7 +8,9 @@ from click.testing import CliRunner, Result
 from flowc_engine.cli.run import command
 from support.tiny import FLOW, Tiny
 
-STORE = FLOW + "service Clock { run mock  store seen  on Placed as seen }\n"
+STORE = (
+    FLOW + 'service Clock { run python "app.ship"  store seen engine duckdb  on Placed as seen }\n'
+)
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ def test_what_can_not_be_run_yet_is_named_with_its_place(project: Tiny) -> None:
     project.write("main.flow", STORE)
     done = run("main.flow")
     assert done.exit_code == 1
-    assert "`store` of `Clock` is not run yet: a service keeps its state in memory" in done.stderr
+    assert "`engine duckdb` of `Clock` is not run yet: only SQLite is run so far" in done.stderr
     assert "main.flow:7:" in done.stderr
     assert "`--skip-unsupported` runs it without them" in done.stderr
 

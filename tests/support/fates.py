@@ -17,6 +17,7 @@ from flowc_dsl.plan import (
     Plan,
     RetryPlan,
     ServicePlan,
+    StorePlan,
     TimerPlan,
     TypePlan,
 )
@@ -34,7 +35,7 @@ TICK = EventPlan(
 )
 
 
-def _plan(ship: int, *, forgets: bool) -> Plan:
+def _plan(ship: int, *, forgets: bool, stored: bool = False) -> Plan:
     quick = RetryPlan(attempts=3, backoff_min_ms=1, backoff_max_ms=2)
     slow = RetryPlan(attempts=3, backoff_min_ms=60, backoff_max_ms=250)
 
@@ -48,7 +49,7 @@ def _plan(ship: int, *, forgets: bool) -> Plan:
 
     names = (
         "Placed", "Moved", "Paid", "Held", "Noted", "Shipped", "Told", "Counted", "Late", "Both",
-        "Ticked",
+        "Ticked", "Summed", "Tallied",
     )  # fmt: skip
     events = [event(n, external=n in {"Placed", "Moved"}) for n in names]
     waiting = [
@@ -65,10 +66,21 @@ def _plan(ship: int, *, forgets: bool) -> Plan:
         deadlines=(DeadlinePlan(LATE.name, "Paid", ("Shipped", "Moved"), LATE_MS),),
         joins=(JoinPlan(BOTH.name, BOTH.of, "k"),), timers=(TimerPlan(TICK.name, TICK_MS),),
     )  # fmt: skip
+    one, each = StorePlan("sums"), StorePlan("tallies", per_partition=True)
+    with_stores = (
+        service("Pay", "Placed Moved", "Paid|Held Noted*", slow),
+        service("Ship", "Paid Held", "Shipped", quick, **several),
+        service("Sum", "Placed Moved Tallied", "Summed*", slow, stores=(one,)),
+        service("Tally", "Noted Shipped", "Tallied*", quick, **several, stores=(each,)),
+        service("Log", "Paid Held Summed", "", quick, **several, stores=(each,)),
+        replace(watch, stores=(each,), stateless=False),
+    )
     return Plan(
         "Fates",
         (*events, LATE, BOTH, TICK),
-        (
+        with_stores
+        if stored
+        else (
             service("Pay", "Placed Moved", "Paid|Held Noted*", slow),
             service("Ship", "Paid Held", "Shipped", quick, **several),
             service("Tell", "Shipped", "Told", slow, stateless=True),
@@ -84,11 +96,15 @@ def _plan(ship: int, *, forgets: bool) -> Plan:
 PLANS = {(n, forgets): _plan(n, forgets=forgets) for n in (1, 3) for forgets in (False, True)}
 """By the fewest replicas of Ship and Watch, of which there may be one more, and whether Watch is
 stateless."""
+STORED = {n: _plan(n, forgets=False, stored=True) for n in (1, 3)}
+"""With stores, by the fewest replicas of those that have several."""
 _HASHES = {key: plan.hash for key, plan in PLANS.items()}
+_STORED_HASHES = {n: plan.hash for n, plan in STORED.items()}
 CODECS = Codecs(Classes(PLANS[3, False]))
 DROPS = "Keep"
 """The service that drops what it gives up on."""
-SALT = {"Pay": 0, "Ship": 3, "Tell": 8, "Count": 14, "Keep": 21, "Watch": 29}
+SALT = {"Pay": 0, "Ship": 3, "Tell": 8, "Count": 14, "Keep": 21, "Watch": 29, "Sum": 4,
+        "Tally": 17, "Log": 9}  # fmt: skip
 
 
 EMIT_ONE = {"Pay", "Ship", "Tell", "Watch"}
@@ -109,7 +125,10 @@ def fate(service: str, n: int) -> str | int:
 
 def hash_of(plan: Plan) -> str:
     """The hash of one of `PLANS`; to make it takes ms."""
-    return _HASHES[plan.service("Ship").replicas, plan.service("Watch").stateless]
+    ship = plan.service("Ship").replicas
+    if plan is STORED[ship]:
+        return _STORED_HASHES[ship]
+    return _HASHES[ship, plan.service("Watch").stateless]
 
 
 def number(row: dict[str, Any]) -> int:
@@ -132,4 +151,8 @@ def outputs(service: str, n: int, event: str = "") -> list[str]:
             return ["Told"]
         case "Count":
             return ["Counted"] * (n % 2)
+        case "Tally":
+            return ["Tallied"] * (n % 2)
+        case "Sum":
+            return ["Summed"] * (n % 3)
     return []

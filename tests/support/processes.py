@@ -9,11 +9,12 @@ import pyarrow.compute as pc
 import flowc
 from flowc.calls import Call, Who, make_call
 from flowc.clock import Clock
-from flowc.errors import FencedError, RefusedError
+from flowc.errors import FencedError, RefusedError, StoreFailedError
 from flowc.load import Function, Handler, function_of
 from flowc.worker import MemoryLostError, Worker
 from flowc_engine.bus import wire
 from support.fates import BOTH, CODECS, LATE, TICK, TICK_MS, fate, hash_of, outputs
+from support.stored import DiedError, MortalStores, open_stores
 
 if TYPE_CHECKING:
     from flowc_dsl.plan import ServicePlan
@@ -56,14 +57,25 @@ class Process:
         for declared in service.handlers:
             for t in declared.triggers:
                 self.handlers[t].append(Handler(t, self._function(declared.name), declared))
+        self.stores: MortalStores | None = None
+        if service.stores:
+            assert world.stores is not None
+            self.stores = open_stores(world.stores, service, world.random)
         self.worker = Worker(
             service, slot, CODECS, self.handlers, self.calls(), self._send,
-            seed=world.random.randrange(1 << 30), clock=self.clock,
+            seed=world.random.randrange(1 << 30), clock=self.clock, stores=self.stores,
         )  # fmt: skip
+
+    def die(self) -> None:
+        """All that was not committed is gone, and others may have its stores."""
+        self.dead = True
+        if self.stores is not None:
+            self.stores.close()
+            self.stores.mortal = False
 
     def calls(self, _: Any = None) -> dict[str, Call]:
         """As `flowc.serving.Serving`, of which a replay wants no more."""
-        who = Who(self.service.name, self.slot)
+        who = Who(self.service.name, self.slot, self.stores)
         return {t: make_call(own, CODECS, who, None) for t, own in self.handlers.items()}
 
     def hello(self) -> wire.Hello:
@@ -82,19 +94,23 @@ class Process:
             self.epoch = message.epoch
         try:
             self.worker.receive(message, bodies)
-        except (FencedError, MemoryLostError) as error:
+        except (FencedError, MemoryLostError, StoreFailedError, DiedError) as error:
             self.world.ended[type(error).__name__] += 1
-            self.dead = True
+            self.die()
         except RefusedError as error:
             self.world.ended[f"refused {error}"] += 1
-            self.dead = True
+            self.die()
 
     def turn(self) -> None:
         """Time to work."""
         now_s = self.world.now_ms / 1000
         for _ in range(self.world.random.randrange(3)):
-            if self.worker.pause_s(now_s) == 0.0:
-                self.worker.work(now_s)
+            try:
+                if not self.dead and self.worker.pause_s(now_s) == 0.0:
+                    self.worker.work(now_s)
+            except DiedError:
+                self.world.ended["DiedError"] += 1
+                self.die()
 
     # ---- the author's code
 
@@ -106,7 +122,7 @@ class Process:
                 return function_of("Watch.both", self._both, 2)
             case "tick":
                 return function_of("Watch.tick", self._tick, 0)
-        handle = self._count if self.service.name == "Count" else self._handle
+        handle = self._count if self.service.name in {"Count", "Tally"} else self._handle
         return function_of(f"{self.service.name}.handle", handle)
 
     def _late(self, e: Any, ctx: flowc.Context) -> list[Any]:
@@ -133,6 +149,8 @@ class Process:
         return self._answer(e.k, e.n, ctx)
 
     def _answer(self, k: str, n: int, ctx: flowc.Context, event: str = "") -> list[Any]:
+        if self.stores is not None:
+            self._write([(ctx.offset, k)], ctx)
         what = self._enter(n, ctx)
         if what == "silent":
             return []
@@ -143,10 +161,18 @@ class Process:
 
     def _count(self, batch: Any, ctx: flowc.Context) -> flowc.Batch:
         numbers = batch["n"].to_pylist()
+        offsets = batch["_offset"].to_pylist()
+        if self.stores is not None:
+            self._write(zip(offsets, batch["k"].to_pylist(), strict=True), ctx)
         for n in numbers:
             self._enter(n, ctx)
-        offsets = batch["_offset"].to_pylist()
         self.memory += zip(offsets, batch["k"].to_pylist(), strict=True)
         chosen = batch.filter(pc.equal(pc.bit_wise_and(batch["n"], 1), 1))
         columns = {"k": chosen["k"], "n": chosen["n"], "_cause": chosen["_offset"]}
-        return flowc.Batch.of(CODECS.classes.event("Counted"), columns)
+        name = "Tallied" if self.stores is not None else "Counted"
+        return flowc.Batch.of(CODECS.classes.event(name), columns)
+
+    @staticmethod
+    def _write(rows: Any, ctx: flowc.Context) -> None:
+        """Before it may raise: then it was not."""
+        ctx.store.executemany("INSERT INTO effects VALUES (?, ?)", rows)

@@ -12,8 +12,9 @@ import random
 from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -35,11 +36,13 @@ from flowc_engine.journal.state import DurableState
 from support.fates import (
     CODECS,
     PLANS,
+    STORED,
     fate,
     hash_of,
     number,
 )
 from support.processes import Message, Process, packed
+from support.stored import DiedError
 
 KEYS = 9
 Link = tuple[deque[Message], deque[Message]]  # to the broker, to the client
@@ -181,6 +184,7 @@ Client = Process | Feed | Operator
 
 # ---- the world
 
+SCALED, SCALED_STORED = ("Ship", "Watch"), ("Ship", "Watch", "Tally", "Log")
 FAULTS = ("broker", "kill", "stop", "link", "sleep", "zombie", "rescale")
 
 
@@ -189,11 +193,12 @@ class ServiceWorld:
 
     def __init__(
         self, seed: int, total: int, *, fault_share: float, relays: bool = False,
-        operated: bool = False,
+        operated: bool = False, stores: Path | None = None,
     ) -> None:  # fmt: skip
         self.random = random.Random(seed)
         self.fault_share, self.relays = fault_share, relays
-        self.plan = PLANS[3, seed % 5 == 1]
+        self.stores = stores
+        self.plan = STORED[3] if stores else PLANS[3, seed % 5 == 1]
         self.disk = Disk()
         self._found: list[_Record] = []
         self._read = self._read_rows = 0
@@ -231,7 +236,9 @@ class ServiceWorld:
     def _follow_layout(self) -> None:
         """A process for each slot that has none; those without a slot are told to leave."""
         for key in set(self.processes) - set(self.core.state.slots):
-            self._disconnect(self.processes.pop(key))
+            gone = self.processes.pop(key)
+            self._disconnect(gone)
+            gone.die()
         for key in sorted(set(self.core.state.slots) - set(self.processes)):
             self._spawn(*key)
 
@@ -260,8 +267,12 @@ class ServiceWorld:
         """Another number of replicas, as a new run would have it."""
         ship, watch = self.plan.service("Ship"), self.plan.service("Watch")
         plan = PLANS[4 - ship.replicas, watch.stateless]
+        if self.stores:
+            plan = STORED[4 - ship.replicas]
         for client in list(self.clients.values()):
             self._disconnect(client)
+            if isinstance(client, Process) and not client.dead:
+                client.die()
         self.processes.clear()
         self._hit = ("Pay", 0)
         self.plan = self.feed.plan = plan
@@ -317,9 +328,11 @@ class ServiceWorld:
             case "kill":
                 self._kill(process)
             case "stop":
-                process.worker.flush()
+                if not process.dead:
+                    with suppress(DiedError):
+                        process.worker.flush()
                 self._collect(process)
-                process.dead = True
+                process.die()
             case "link":
                 client = self.random.choice([process, self.feed])
                 self._disconnect(client)
@@ -329,12 +342,12 @@ class ServiceWorld:
             case "zombie":  # it was given up, and lives on
                 self._spawn(*key)
             case "rescale":
-                self._rescale(self.random.choice(("Ship", "Watch")))
+                self._rescale(self.random.choice(SCALED_STORED if self.stores else SCALED))
         self.faults[kind] += 1
 
     def _kill(self, process: Process) -> None:
         """What it had sent arrives up to some point, after its death."""
-        process.dead = True
+        process.die()
         for peer in [p for p, c in self.clients.items() if c is process]:
             inbound = self.links[peer][0]
             for _ in range(self.random.randrange(len(inbound) + 1)):
@@ -515,7 +528,9 @@ def tight_limits(seed: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(limits, "CREDIT_BYTES_MAX", dice.choice((1, 4_000, 4 * limits.MIB)))
         patch.setattr(limits, "DEFERRED_PER_SLOT_MAX", dice.choice((2, 1_024)))
-        patch.setattr("flowc.draft.STEP_BYTES_MAX", dice.choice((4_000, 8_000, 8 * limits.MIB)))
+        step_bytes_max = dice.choice((4_000, 8_000, 8 * limits.MIB))
+        patch.setattr("flowc.draft.STEP_BYTES_MAX", step_bytes_max)
+        patch.setattr("flowc.handling.STEP_BYTES_MAX", step_bytes_max)
         patch.setattr("flowc.worker.UNCONFIRMED_BYTES_MAX", dice.choice((1, 3_000, limits.MIB)))
         patch.setattr("flowc.handling.user_trace", repr)  # traces of the failures take most time
         yield
@@ -529,4 +544,17 @@ def simulate(
         relays = seed % 4 == 3
         world = ServiceWorld(seed, total, fault_share=fault_share, relays=relays, operated=operated)
         world.run()
+    return world
+
+
+def simulate_stores(seed: int, total: int, folder: Path, *, operated: bool = False) -> ServiceWorld:
+    """The same of services with stores, which are left in `folder` (`support.stored`)."""
+    with tight_limits(seed):
+        relays = seed % 2 == 1
+        world = ServiceWorld(
+            seed, total, fault_share=0.15, relays=relays, operated=operated, stores=folder
+        )
+        world.run()
+    for process in world.processes.values():
+        process.die()
     return world

@@ -13,6 +13,7 @@ from flowc_engine.bus import wire
 from flowc_engine.core.layout import slots_of
 from support.fates import CODECS, DROPS, fate, number, outputs
 from support.services import ServiceWorld
+from support.stored import effects
 from support.watched import watched
 
 
@@ -94,7 +95,9 @@ def judge(world: ServiceWorld) -> Verdict:
         ]
         if sorted(parked[service.name]) != wrong:
             verdict.misparked.append((service.name, sorted(parked[service.name]), wrong))
-        if not service.stateless:
+        if service.stores:
+            _judge_store(verdict, world, service.name, inputs)
+        elif not service.stateless:
             _judge_memory(verdict, world, service, inputs)
     return verdict
 
@@ -146,6 +149,17 @@ def _judge_memory(
             found = _ordered(world, [offset for offset, k in memory if k == key])
             if found != expected:
                 verdict.memory.append((service.name, slot, key, found, expected))
+
+
+def _judge_store(verdict: Verdict, world: ServiceWorld, service: str, inputs: list[Logged]) -> None:
+    """What is in the files is what the handlers did to the events that ended well, each once."""
+    assert world.stores is not None
+    found = effects(world.stores, service)
+    silent = {e.offset for e in inputs if fate(service, e.n) == "silent"}
+    for key in sorted({e.k for e in inputs}):
+        expected = [e.offset for e in inputs if e.k == key and _ends_well(world, service, e.n)]
+        own = [o for o, k in found if k == key and o not in silent]
+        _compare(verdict, f"store of {service}, {key}", expected, _ordered(world, own))
 
 
 def _is_judged(world: ServiceWorld, service: str, n: int) -> bool:

@@ -63,9 +63,10 @@ def slots_of(state: DurableState, service: str) -> list[rec.SlotState]:
 
 def _since(service: ServicePlan, old: list[rec.SlotState], end: int) -> dict[str, int]:
     """What a service waits for is the past too if it is new; what was added to it later, only what
-    comes from then on."""
+    comes from then on. A store that is added is filled with the past up to there."""
     known = old[0].since if old else {}
-    return {event: known.get(event, end if old else 0) for event in service.waits}
+    names = (*service.waits, *(store.since_key for store in service.stores))
+    return {name: known.get(name, end if old else 0) for name in names}
 
 
 def _relay(

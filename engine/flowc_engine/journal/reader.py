@@ -10,7 +10,7 @@ from flowc_engine import limits
 from flowc_engine.journal import record as rec
 from flowc_engine.journal.disk import OS_DISK, Disk
 from flowc_engine.journal.packed import PackedError, PackedFile, SegmentFile, open_segment
-from flowc_engine.journal.segments import segment_path
+from flowc_engine.journal.segments import list_unpacked, segment_path
 
 
 class JournalRotError(Exception):
@@ -19,6 +19,18 @@ class JournalRotError(Exception):
     def __init__(self, path: Path, position: int, what: str) -> None:
         super().__init__(f"{path.name} at byte {position}: {what}")
         self.path, self.position = path, position
+
+
+def journal_id(folder: Path) -> int:
+    """Of which journal the segments in `folder` are. Raises `JournalRotError` where none says."""
+    path = folder
+    for segment in reversed(list_unpacked(folder)):  # the last may be about to begin
+        path = segment_path(folder, segment)
+        with path.open("rb") as file:
+            header = rec.decode_header(memoryview(file.read(rec.HEADER_BYTES)))
+        if header is not None:
+            return header.journal_id
+    raise JournalRotError(path, 0, "no segment says which journal this is")
 
 
 class Read(NamedTuple):

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from flowc_engine import limits
-from flowc_engine.state import StateDir, StateHeldError
+from flowc_engine.state import STORES_FOLDER, StateDir, StateHeldError
 
 _POLL_S = 0.05
 _OWN_NAMES = (
@@ -50,7 +50,7 @@ def clear(state: StateDir) -> None:
     for path in list(state.path.iterdir()):
         if path.name in _OWN_NAMES or path.name.startswith("log.duckdb"):
             path.unlink()
-    for name in ("log.spill", "archive"):
+    for name in ("log.spill", "archive", STORES_FOLDER):
         shutil.rmtree(state.path / name, ignore_errors=True)
     state.create()
 

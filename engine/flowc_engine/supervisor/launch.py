@@ -29,7 +29,9 @@ _HOPELESS: Final = {
     Kind.BROKER: frozenset({3, 4}),
     Kind.LOG: frozenset({2, 3, 4}),
     Kind.WARM: frozenset[int](),
-    Kind.HOST: frozenset({2, 10, 11, 13}),  # of `flowc.exits`: usage, code, halted, refused
+    Kind.HOST: frozenset(
+        {2, 10, 11, 13, 14}
+    ),  # of `flowc.exits`: usage, code, halted, refused, store
     Kind.SOURCE: frozenset({2, 10, 11, 13}),
 }
 """Exit codes after which another start would end the same way."""
