@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from flowc.attempts import LASTING, try_all
 from flowc.budgets import Budgets
 from flowc.calls import Call, Failed, NoCall
-from flowc.errors import HaltedError, KilledError, SchemaError
+from flowc.errors import HaltedError, KilledError
 from flowc.load import Handler, user_trace
-from flowc.outbox import STEP_BYTES_MAX, Outbox
+from flowc.outbox import Outbox
 from flowc.retries import Held, Retries, backoff_s
+from flowc.undoing import undoing
 from flowc_dsl.plan import RetryPlan, ServicePlan
 
 if TYPE_CHECKING:
@@ -51,9 +52,10 @@ class Handling:
     ) -> None:
         self.retries = Retries()
         self._codecs, self._handlers, self._reports, self._log = codecs, handlers, reports, log
-        self._calls = {event: calls.get(event) or NoCall() for event in service.subscribes}
-        self._past = self._calls if past is None else past
-        self._older = self._calls if older is None else older
+        all_of = {event: calls.get(event) or NoCall() for event in service.subscribes}
+        self._calls = undoing(all_of, stores, codecs, handlers)
+        self._past = self._calls if past is None else undoing(past, stores, codecs, handlers)
+        self._older = self._calls if older is None else undoing(older, stores, codecs, handlers)
         self._latest = {e for e, own in handlers.items() if _any_latest(own)}
         self._budgets = Budgets(handlers, clock, log)
         self.began = 0  # what was there before has offsets below
@@ -173,39 +175,14 @@ class Handling:
         """Call the handlers; after a death, of one event at a time, which is noted beforehand."""
         suspects = self._suspects
         if suspects is None or not suspects.cautious:
-            return self._call_all(call, rows, outbox, attempt=attempt, replaying=replaying)
+            return call.run(rows, outbox, attempt=attempt, replaying=replaying)
         (offset,) = rows.offsets
         if suspects.condemned(offset):
             return Failed(0, KilledError(self._reports.names(rows.event)))
         suspects.enter(offset)
-        failed = self._call_all(call, rows, outbox, attempt=attempt, replaying=replaying)
+        failed = call.run(rows, outbox, attempt=attempt, replaying=replaying)
         suspects.leave()
         return failed
-
-    def _call_all(
-        self, call: Call, rows: Rows, outbox: Outbox, *, attempt: int, replaying: bool
-    ) -> Failed | None:
-        """With a store, each call is undone if it fails, or if what it emitted can't be sent."""
-        stores = self._stores
-        if stores is None:
-            return call.run(rows, outbox, attempt=attempt, replaying=replaying)
-        if not call.whole:
-            rows.decode()
-            _ = rows.envelope
-        step = len(rows) if call.whole else 1
-        for begin in range(0, len(rows), step):
-            row, own = rows.part(begin, begin + step), Outbox(self._codecs)
-            stores.enter(row)
-            failed = call.run(row, own, attempt=attempt, replaying=replaying)
-            why = own.unfit(STEP_BYTES_MAX // 2) if failed is None and own.count else None
-            if why is not None:
-                names = self._reports.names(rows.event)
-                failed = Failed(0, SchemaError(f"{names} emitted {why}"))
-            stores.leave(keep=failed is None)
-            if failed is not None:
-                return Failed(begin + failed.row, failed.error)
-            outbox.add_all(own)
-        return None
 
     def _next_waiting(self, rows: Rows, begin: int) -> int:
         """The first row from `begin` on whose key has to wait, or the end."""

@@ -4,8 +4,8 @@
         --end SEGMENT,POSITION,RECORD,OFFSET --from OFFSET --to OFFSET --pipe FD
 
 It reads the journal's files up to `--end`, and writes to nothing but the pipe, in the frames of
-`flowc_engine.replaying.protocol`. `schemas.json` beside the plan: see `flowc.host`. Exit codes:
-`flowc.exits`.
+`flowc_engine.replaying.protocol`, and to stores of its own, in `stores/` beside the plan. What
+`schemas.json` there is: see `flowc.host`. Exit codes: `flowc.exits`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Final
 
 import numpy as np
 
-from flowc.attempts import Try, try_all
-from flowc.calls import Call
+from flowc.attempts import GaveUp, try_all
+from flowc.calls import Call, Failed
 from flowc.classes import Classes
 from flowc.clock import Clock
 from flowc.draft import Draft
@@ -35,17 +35,21 @@ from flowc.process import parse, run
 from flowc.reports import Reports
 from flowc.rows import Rows, in_order, rows_between, rows_of_partitions, stored_rows
 from flowc.serving import Serving
+from flowc.undoing import undoing
 from flowc.waits import Waits
+from flowc_dsl.plan import HandlerPlan
 from flowc_engine.broker.fetch import bodies_of, record_of
 from flowc_engine.bus import wire
 from flowc_engine.generations import read_history
-from flowc_engine.journal.reader import JournalRotError, Read
+from flowc_engine.journal.reader import JournalRotError, Read, journal_id
 from flowc_engine.journal.recovery import state_at
 from flowc_engine.replaying import protocol
 from flowc_engine.replaying.original import OriginalError, Share, records, share_of
-from flowc_engine.state import SCHEMAS_FILE
+from flowc_engine.state import SCHEMAS_FILE, STORES_FOLDER
 
 _SAY_EVERY_S: Final = 0.2
+STORE_ROWS: Final = 10_000
+"""Events are committed to a store together: a replay that is cut short leaves none."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -69,6 +73,10 @@ def main(argv: list[str] | None = None) -> int:
         history = read_history(args.plan.with_name(SCHEMAS_FILE), classes.plan)
         serving = Serving(classes, service, args.slot, history)
         try:
+            if service.stores:
+                folder = args.plan.with_name(STORES_FOLDER)
+                (folder / service.name).mkdir(parents=True, exist_ok=True, mode=0o700)
+                serving.open_stores(folder, journal_id(args.journal))
             own = share_of(state_at(args.journal, args.end), service)
             with os.fdopen(args.pipe, "wb") as pipe:
                 span = (args.begin, args.to)
@@ -118,8 +126,12 @@ class Replay:
             else ()
         )
         self._subscribes = frozenset(service.subscribes)
-        self._past = serving.calls(lambda declared: declared.replayed)
-        self._calls = serving.calls(lambda declared: declared.replay != "skip")
+        self._stores = serving.stores
+        if self._stores is not None:
+            each = sorted(self._partitions)
+            self._stores.begin(wire.Assign(service.name, slot, 0, each, 0, since=own.since))
+        self._past = self._calls_of(lambda declared: declared.replayed)
+        self._calls = self._calls_of(lambda declared: declared.replay != "skip")
         log = logging.getLogger(f"flowc.{service.name}")
         self._reports = Reports(log, serving.handlers, Clock())
         self._waits = Waits(service, slot, serving.codecs)
@@ -127,12 +139,21 @@ class Replay:
         self._without = frozenset(without)
         self._not_past = own.waiting | own.parked
         self._warmed = self._failed = 0
+        self._uncommitted = 0
         self._said_s = 0.0
+
+    def _calls_of(self, wanted: Callable[[HandlerPlan], bool]) -> dict[str, Call]:
+        serving = self._serving
+        return undoing(serving.calls(wanted), self._stores, serving.codecs, serving.handlers)
+
+    @property
+    def _remembers(self) -> bool:
+        return not self._service.stateless or self._stores is not None
 
     @property
     def reads_from(self) -> int:
         """The first offset that it has to be shown."""
-        return self._begin if self._service.stateless and not self._waits.any else 0
+        return 0 if self._remembers or self._waits.any else self._begin
 
     def see(self, read: Read) -> None:
         """Take the next record."""
@@ -152,6 +173,7 @@ class Replay:
                 seen.append(protocol.Seen(present.event, offsets, called))
         if seen:
             self._say(draft, seen, read.entry.time_us)
+        self._commit(draft.end, at_least=STORE_ROWS)
         now = time.monotonic()
         if now - self._said_s > _SAY_EVERY_S:
             self._said_s = now
@@ -159,7 +181,14 @@ class Replay:
 
     def done(self) -> None:
         """All was shown."""
+        self._commit(self._end)
         protocol.write(self._pipe, protocol.Done(self._warmed, self._failed))
+
+    def _commit(self, end: int, at_least: int = 1) -> None:
+        """What was done to a store is kept: after so many events, as each time costs a sync."""
+        if self._stores is not None and self._uncommitted >= at_least:
+            self._stores.commit(end, ())
+            self._uncommitted = 0
 
     def _own(self, read: Read) -> list[Rows]:
         header = read.header
@@ -176,13 +205,11 @@ class Replay:
 
     def _warm(self, rows: Rows) -> None:
         past = self._next(rows)
-        if self._service.stateless or not len(past):
+        if not self._remembers or not len(past):
             return
         past = _not_among(self._not_past, past)
         nowhere = Outbox(self._serving.codecs)
-        call = self._past[past.event]
-        for _ in try_all(_trying(call, nowhere), past, self._retries(past), whole=call.whole):
-            self._failed += 1
+        self._failed += sum(1 for _ in self._tried(self._past[past.event], past, nowhere))
         self._warmed += len(past)
 
     def _handle(self, rows: Rows, draft: Draft) -> bool:
@@ -191,17 +218,25 @@ class Replay:
         if all(h.declared.replay == "skip" for h in handlers):
             return False
         draft.ran(rows)
-        call = self._calls[rows.event]
-        trying = _trying(call, draft.outbox)
-        for gave_up in try_all(trying, rows, self._retries(rows), whole=call.whole):
+        for gave_up in self._tried(self._calls[rows.event], rows, draft.outbox):
             trace = user_trace(gave_up.error)
             parked = self._reports.parked(gave_up.row, 0, trace, gave_up.attempts)
             draft.parked.append(parked)
         return True
 
-    def _retries(self, rows: Rows) -> int:
+    def _tried(self, call: Call, rows: Rows, outbox: Outbox) -> Iterator[GaveUp]:
+        def attempt(part: Rows, number: int) -> Failed | None:
+            return call.run(part, outbox, attempt=number, replaying=True)
+
         handlers = self._serving.handlers[rows.event]
-        return handlers[0].retry.attempts if handlers else 0
+        retries = handlers[0].retry.attempts if handlers else 0
+        if self._stores is None:
+            yield from try_all(attempt, rows, retries, whole=call.whole)
+            return
+        self._stores.note(rows)
+        self._uncommitted += len(rows)
+        for part in self._stores.split(rows, together=call.whole):
+            yield from try_all(attempt, part, retries, whole=call.whole)
 
     def _say(self, draft: Draft, seen: list[protocol.Seen], time_us: int) -> None:
         for part in draft.steps(self._reports.blame, time_us):  # which may split it
@@ -216,10 +251,6 @@ def _not_among(offsets: frozenset[int], rows: Rows) -> Rows:
     if offsets.isdisjoint(rows.offsets):
         return rows
     return rows.take([i for i, o in enumerate(rows.offsets) if o not in offsets])
-
-
-def _trying(call: Call, outbox: Outbox) -> Try:
-    return lambda rows, attempt: call.run(rows, outbox, attempt=attempt, replaying=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Services with stores under faults of everything, by seed: killed between the commits of a step,
 and between the last of them and its sending; partitions that move; files of replicas that live on
-(spec: 8.20 to 8.29)."""
+(spec: 4.32, 8.20 to 8.29)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from support.replayed import assert_replays_the_same
 from support.services import simulate_stores
 from support.stored import store_folder
 from support.verdict import Verdict, judge
@@ -28,8 +29,10 @@ def _quiet() -> Iterator[None]:
 @pytest.mark.parametrize("seed", QUICK)
 def test_seed(seed: int) -> None:
     with store_folder() as folder:
-        verdict = judge(simulate_stores(seed, EVENTS, folder, operated=seed % 4 == 0))
+        world = simulate_stores(seed, EVENTS, folder, operated=seed % 4 == 0)
+        verdict = judge(world)
         assert verdict == Verdict(verdict.events)
+        assert_replays_the_same(world)
 
 
 @pytest.mark.slow

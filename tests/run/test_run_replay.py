@@ -9,6 +9,7 @@ import os
 import pty
 import select
 import signal
+import sqlite3
 import subprocess
 from contextlib import suppress
 from pathlib import Path
@@ -245,6 +246,55 @@ def test_what_killed_its_process_is_left_out(tmp_path: Path) -> None:
     one = project.ask("replay", "main.flow", "Pay", "--at", str(placed(project)[17]))
     assert one.exit_code == 3
     assert "the process of Pay ended with 7" in one.stderr
+
+
+STORED = """
+from flowc.events import Paid, Refused
+
+def setup_store(store):
+    store.execute("CREATE TABLE total (k TEXT PRIMARY KEY, n INTEGER)")
+
+class Pay:
+    setup_store = staticmethod(setup_store)
+
+    def on_placed(self, event, ctx):
+        if event.n % 10 == 3:
+            ctx.store.execute("INSERT OR REPLACE INTO total VALUES (?, 1000000)", (event.k,))
+            raise ValueError(f"no {event.n}")
+        ctx.store.execute(
+            "INSERT INTO total VALUES (?, ?) ON CONFLICT DO UPDATE SET n = n + ?",
+            (event.k, event.n, event.n),
+        )
+        ((total,),) = ctx.store.execute("SELECT n FROM total WHERE k = ?", (event.k,)).fetchall()
+        return Paid(k=event.k, n=event.n, total=total)
+"""
+
+
+@pytest.mark.slow  # a run with a store
+@pytest.mark.parametrize("store", ["store totals", "store totals per partition"])
+def test_a_store_is_built_anew(tmp_path: Path, store: str) -> None:
+    """9.30: from the first event on, in the fork; the service's own is not touched."""
+    project = make(tmp_path / "p", run=False)
+    project.write("main.flow", FLOW.replace('"app.pay:Pay"', f'"app.pay:Pay" {store}'))
+    project.write("app/pay.py", STORED)
+    project.summary()
+
+    def files() -> dict[Path, bytes]:
+        found = (project.state.path / "stores").rglob("*")
+        return {path: path.read_bytes() for path in found if path.is_file()}
+
+    before = files()
+    assert before
+    answer = replay(project, "Pay", "--diff")
+    assert answer["diff"]["same"] == answer["handled"] == 30
+    later = replay(project, "Pay", "--from", str(placed(project)[20]), "--diff")
+    assert (later["diff"]["same"], later["warmed"]) == (10, 18)
+    assert files() == before
+    total = sum(n for n in range(30) if n % 10 != 3)
+    (made,) = (f for f in Path(later["fork"]).rglob("*.db") if f.stat().st_size > 4_096)
+    with sqlite3.connect(made) as store_file:
+        assert store_file.execute("SELECT * FROM total").fetchall() == [("k", total)]
+    store_file.close()
 
 
 @pytest.mark.slow  # a run that is up

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from flowc.replay import Replay
 from flowc.rows import offsets_of
+from flowc_dsl.plan import ServicePlan
 from flowc_engine.bus import wire
 from flowc_engine.journal import record as rec
 from flowc_engine.journal.reader import Read
@@ -16,6 +19,7 @@ from flowc_engine.replaying.original import share_of
 from support.fates import CODECS, DROPS, fate, number
 from support.processes import Process
 from support.services import ServiceWorld
+from support.stored import store_folder
 from support.verdict import Logged, _ends_well, logged
 
 Came = dict[int, list[tuple[str, int]]]  # by cause: (event, number), in order
@@ -31,8 +35,8 @@ def assert_replays_the_same(world: ServiceWorld) -> None:
         emitted: Came = defaultdict(list)
         raised: set[int] = set()
         for slot in range(share_of(world.core.state, service).replicas):
-            process = Process(world, service, slot, "replay")
-            _replay(world, process, (begin, len(log)), emitted, raised)
+            with _own_process(world, service, slot) as process:
+                _replay(world, process, (begin, len(log)), emitted, raised)
             _judge_memory(world, process, log)
         recorded: Came = defaultdict(list)
         for e in log:
@@ -53,6 +57,21 @@ def assert_replays_the_same(world: ServiceWorld) -> None:
             }
         assert raised == {o for o in gave_up if o >= begin}, service.name
         assert all(by_offset[o].event in service.subscribes for o in emitted)
+
+
+@contextmanager
+def _own_process(world: ServiceWorld, service: ServicePlan, slot: int) -> Iterator[Process]:
+    """One that writes to a store of its own."""
+    own = world.stores
+    with store_folder() as folder:
+        world.stores = folder if service.stores else None
+        process = Process(world, service, slot, "replay")
+        world.stores = own
+        if process.stores is not None:
+            process.stores.mortal = False
+        yield process
+        if process.stores is not None:
+            process.stores.close()
 
 
 def _replay(
@@ -112,4 +131,6 @@ def _judge_memory(world: ServiceWorld, process: Process, log: list[Logged]) -> N
         for offset, _ in process.memory
         if _ends_well(world, process.service.name, number_of[offset])
     ]
+    if process.service.stores:  # the rows of a batch come by the file that they are of
+        found = sorted(found)
     assert found == expected, process.service.name

@@ -530,7 +530,7 @@ def tight_limits(seed: int) -> Iterator[None]:
         patch.setattr(limits, "DEFERRED_PER_SLOT_MAX", dice.choice((2, 1_024)))
         step_bytes_max = dice.choice((4_000, 8_000, 8 * limits.MIB))
         patch.setattr("flowc.draft.STEP_BYTES_MAX", step_bytes_max)
-        patch.setattr("flowc.handling.STEP_BYTES_MAX", step_bytes_max)
+        patch.setattr("flowc.undoing.STEP_BYTES_MAX", step_bytes_max)
         patch.setattr("flowc.worker.UNCONFIRMED_BYTES_MAX", dice.choice((1, 3_000, limits.MIB)))
         patch.setattr("flowc.handling.user_trace", repr)  # traces of the failures take most time
         yield

@@ -131,8 +131,6 @@ def _what(
     from flowc_engine.replaying.original import find_original, share_of
 
     service = _service(planned, name)
-    if getattr(service, "stores", ()):
-        fail(f"{name} has a store, which a replay does not fill yet; nothing was done")
     _mind_effects(planned, service, effects=effects)
     original = find_original(planned.state, planned.plan)
     span = _span(original, service, begin, end)
@@ -207,7 +205,7 @@ def _span(
     begin, end = original.begin if begin is None else begin, last if end is None else end
     if begin >= last or end > last or begin >= end:
         fail(f"from {begin:,} to {end:,}: the log has {counted(last, 'event')}, from 0 on")
-    remembers = not service.stateless or service.waits
+    remembers = not service.stateless or service.waits or service.stores
     if original.begin and (remembers or begin < original.begin):
         fail(
             f"the journal begins with event {original.begin:,}: what {service.name} read before it "

@@ -10,6 +10,7 @@ A folder of its own:
     plan.json         the plan of the code that was replayed
     schemas.json      see `flowc_engine.state`
     replay.json       what it is, and what came of it
+    stores/           the service's store, as it is behind the last input
     NAME.log          what the service's processes wrote
 """
 
