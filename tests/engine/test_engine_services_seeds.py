@@ -13,7 +13,7 @@ from support.replayed import assert_replays_the_same
 from support.services import FAULTS, simulate
 from support.verdict import Verdict, judge
 
-QUICK, OPERATED, SLOW = range(12), range(6), 20
+QUICK, OPERATED, SLOW = range(6), range(3), 20
 EVENTS, EVENTS_SLOW = 30, 60
 
 

@@ -15,7 +15,7 @@ from support.services import simulate_stores
 from support.stored import store_folder
 from support.verdict import Verdict, judge
 
-QUICK, SLOW = range(8), 50
+QUICK, SLOW = range(4), 50
 EVENTS, EVENTS_SLOW = 24, 50
 
 
