@@ -54,10 +54,15 @@ def test_sentences_say_whatever_the_grammar_can():
 
 def test_inputs_reach_most_rules():
     """Fuzzing that never gets past the names would prove nothing of the rules."""
-    said = "".join(examine(any_input(seed)) for seed in range(300))
-    met = {checked.rule.code for checked in checked_rules() if checked.rule.code in said}
-    of_text = len(checked_rules()) - 3  # 108 to 110 need Python beside it
-    assert len(met) >= of_text * 0.45, sorted(met)
+    codes = {checked.rule.code for checked in checked_rules()}
+    of_text = len(codes) - 3  # 108 to 110 need Python beside it
+    met: set[str] = set()
+    for seed in range(1_500):  # a few hundred do; how many hangs on the corpus
+        said = examine(any_input(seed))
+        met |= {code for code in codes if code in said}
+        if len(met) >= of_text / 2:
+            return
+    raise AssertionError(sorted(codes - met))
 
 
 def test_any_input():
