@@ -69,6 +69,11 @@ def test_the_tickets(tmp_path: Path) -> None:
         assert log.execute("SELECT count(*) FROM SalesCounted").fetchone() in {(1,), (2,)}
 
 
+def test_the_accounts(tmp_path: Path) -> None:
+    """What is in the ledger's files is what the log says (8.20, 8.25)."""
+    follow_readme("accounts", tmp_path)
+
+
 @pytest.mark.parametrize(
     ("shown", "is_so"),
     [

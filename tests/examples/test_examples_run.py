@@ -14,7 +14,7 @@ from support.console import flowc
 from support.examples import EXAMPLES, copy_example, set_args
 from support.killing import killable_run
 
-FILES = {"airline": "airline.flow", "shop": "shop.flow", "tickets": "tickets.flow"}
+FILES = {name: f"{name}.flow" for name in ("airline", "shop", "tickets", "accounts")}
 MONTH = (AIRLINE / "data/flights-2013-01.csv.gz", AIRLINE / "data/weather-2013-01.csv.gz")
 
 

@@ -21,6 +21,8 @@ _OWN = (
     "airline_events",
     "shop_events",
     "tickets_events",
+    "accounts_events",
+    "balances",
 )
 
 

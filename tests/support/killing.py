@@ -61,6 +61,16 @@ class KillableRun:
             return []
         return [one.pid]
 
+    def kill_replica(self, service: str, number: int) -> None:
+        """Kill a replica's process; between two processes of a replica, wait for the next."""
+        log = f"service-{service}-{number}.log"
+        end = time.monotonic() + DEADLINE_S
+        while not (found := [one for one in self._found("flowc.warm") if _log_of(one) == log]):
+            assert self.is_up(), self.output()
+            assert time.monotonic() < end, self.output()
+            time.sleep(0.01)
+        found[0].kill()
+
     def _found(self, module: str) -> list[psutil.Process]:
         """Forked processes have their parent's command line, so those are its children."""
         found = []
@@ -76,6 +86,14 @@ class KillableRun:
         if self.is_up():
             self._process.kill()
         self._process.wait()
+
+
+def _log_of(process: psutil.Process) -> str:
+    """The file that it logs to; "" for one that has ended."""
+    try:
+        return Path(f"/proc/{process.pid}/fd/2").readlink().name
+    except OSError:
+        return ""
 
 
 @contextmanager

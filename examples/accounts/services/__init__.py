@@ -1,0 +1,1 @@
+"""One module a service. They know events, and never each other."""

@@ -1,0 +1,1 @@
+"""Where the external events come from."""
