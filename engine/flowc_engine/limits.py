@@ -28,6 +28,7 @@ CREDIT_BYTES_MAX: Final = 4 * MIB  # delivered to a slot and not answered
 DELIVER_BYTES_MAX: Final = 1 * MIB
 SOURCE_WINDOW_BYTES_MAX: Final = 4 * MIB  # published by a source and not acknowledged
 SOURCE_WINDOW_MESSAGES_MAX: Final = 64
+SOURCE_NAMES_MAX: Final = 10_000  # of a state, by name: each is in memory, and in snapshots
 DEFERRED_PER_SLOT_MAX: Final = 1_024
 PARKED_PER_SLOT_MAX: Final = 1_000_000  # neither retried nor dropped: in memory, and in snapshots
 OPEN_EVENTS_PER_SLOT_MAX: Final = (

@@ -435,3 +435,22 @@ def test_more_replicas_take_over_where_the_partitions_were():
     only = shrunk["Pay", 0]
     assert only.cursor == 3
     assert only.floors == dict.fromkeys(range(1, first.partitions, 3), 9)
+
+
+def test_sources_have_a_bound(bench, monkeypatch):
+    """Each name of a source stays in memory and in snapshots (4.5)."""
+    monkeypatch.setattr(limits, "SOURCE_NAMES_MAX", 2)
+    bench.hello(b"b", "source", "second")
+    bench.hello(b"c", "source", "third")
+    (refused,) = bench.heard(b"c")
+    assert (refused.code, "third" in bench.core.state.sources) == ("sources", False)
+    bench.hello(b"d", "source", "gen", "again")
+    bench.sync()
+    assert bench.heard(b"d") == [wire.Opened("gen", 2, 0, done=False)], "it is known"
+
+
+def test_who_publishes_without_a_hello_of_its_own_leaves_nothing(bench):
+    bench.hello(b"x", "source", "second")
+    bench.say(b"x", wire.Publish("other", 1, 0, [wire.Batch("Placed", 1)]), b"x")
+    assert isinstance(bench.heard(b"x")[-1], wire.Fenced)
+    assert "other" not in bench.core.state.sources

@@ -276,6 +276,12 @@ class BrokerCore:
         session.connect(peer, hello.incarnation, epoch, assign_record=self.state.record)
 
     def _hello_source(self, peer: bytes, hello: wire.Hello, now_ms: int) -> None:
+        known = hello.name in self.state.sources
+        if not known and len(self.state.sources) >= limits.SOURCE_NAMES_MAX:
+            self._refuse(
+                peer, "sources", f"{limits.SOURCE_NAMES_MAX:,} sources are known, which is all"
+            )
+            return
         state = self.state.source(hello.name)
         session = self._sources.setdefault(hello.name, SourceSession())
         if session.peer == peer:
@@ -295,9 +301,8 @@ class BrokerCore:
     def _publish(
         self, peer: bytes, message: wire.Publish, bodies: list[fx.Body], now_ms: int
     ) -> None:
-        session = self._sources.get(message.source)
-        state = self.state.source(message.source)
-        if not self._is_current(session, peer, message.epoch, state.epoch):
+        state = self._current_source(peer, message.source, message.epoch)
+        if state is None:
             return
         refusal = self.access.refuse_publish(message)
         if refusal is not None:
@@ -308,9 +313,8 @@ class BrokerCore:
             self._send_when_durable(peer, wire.Published(message.source, state.epoch, state.seq))
             return
         if message.seq != state.seq:
-            self._refuse(
-                peer, "gap", f"expected event {state.seq} of the source, got {message.seq}"
-            )
+            why = f"expected event {state.seq} of the source, got {message.seq}"
+            self._refuse(peer, "gap", why)
             return
         entry = rec.SourceEvents(
             _time_us(now_ms), message.batches, [len(b) for b in bodies],
@@ -322,9 +326,8 @@ class BrokerCore:
         self._send_when_durable(peer, published)
 
     def _source_done(self, peer: bytes, message: wire.SourceDone, now_ms: int) -> None:
-        state = self.state.source(message.source)
-        session = self._sources.get(message.source)
-        if not self._is_current(session, peer, message.epoch, state.epoch):
+        state = self._current_source(peer, message.source, message.epoch)
+        if state is None:
             return
         if message.seq != state.seq:
             self._refuse(peer, "gap", f"done after {message.seq}, but {state.seq} have arrived")
@@ -338,15 +341,15 @@ class BrokerCore:
             peer, wire.Opened(message.source, state.epoch, state.seq, done=True)
         )
 
-    def _is_current(
-        self, session: SourceSession | None, peer: bytes, epoch: int, current: int
-    ) -> bool:
-        """Whether this peer publishes as the source; another one is fenced."""
-        if session is None or session.peer != peer or epoch > current:
-            self._send(peer, wire.Fenced("this source was opened anew"))
-            return False
-        # What it said before it heard its new epoch, it says again when it has.
-        return epoch == current
+    def _current_source(self, peer: bytes, source: str, epoch: int) -> rec.SourceState | None:
+        """The state of a source, if this peer publishes as it; another one is fenced."""
+        session = self._sources.get(source)
+        if session is not None and session.peer == peer:
+            state = self.state.source(source)
+            if epoch <= state.epoch:  # what it said before it heard of a new one, it says again
+                return state if epoch == state.epoch else None
+        self._send(peer, wire.Fenced("this source was opened anew"))
+        return None
 
     # ---- services
 
