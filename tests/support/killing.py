@@ -61,15 +61,17 @@ class KillableRun:
             return []
         return [one.pid]
 
-    def kill_replica(self, service: str, number: int) -> None:
-        """Kill a replica's process; between two processes of a replica, wait for the next."""
-        log = f"service-{service}-{number}.log"
+    def replicas_of(self, service: str, count: int) -> list[psutil.Process]:
+        """Its processes, once there are so many."""
         end = time.monotonic() + DEADLINE_S
-        while not (found := [one for one in self._found("flowc.warm") if _log_of(one) == log]):
+        while True:
+            logs = ((one, _log_of(one)) for one in self._found("flowc.warm"))
+            found = [one for one, log in logs if log.startswith(f"service-{service}-")]
+            if len(found) == count:
+                return found
             assert self.is_up(), self.output()
             assert time.monotonic() < end, self.output()
             time.sleep(0.01)
-        found[0].kill()
 
     def _found(self, module: str) -> list[psutil.Process]:
         """Forked processes have their parent's command line, so those are its children."""
