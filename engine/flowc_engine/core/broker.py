@@ -278,9 +278,7 @@ class BrokerCore:
     def _hello_source(self, peer: bytes, hello: wire.Hello, now_ms: int) -> None:
         known = hello.name in self.state.sources
         if not known and len(self.state.sources) >= limits.SOURCE_NAMES_MAX:
-            self._refuse(
-                peer, "sources", f"{limits.SOURCE_NAMES_MAX:,} sources are known, which is all"
-            )
+            self._refuse(peer, "sources", f"{limits.SOURCE_NAMES_MAX:,} are known, which is all")
             return
         state = self.state.source(hello.name)
         session = self._sources.setdefault(hello.name, SourceSession())
