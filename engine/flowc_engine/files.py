@@ -7,6 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
+from flowc_engine.journal.disk import OS_DISK
+
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace the file's content; its mode stays, and a symbolic link is followed.
@@ -30,7 +32,7 @@ def write_atomically(path: Path, data: bytes) -> None:
             with suppress(FileNotFoundError):
                 Path(file.name).unlink()
             raise
-    _sync_folder(target.parent)
+    OS_DISK.sync_folder(target.parent)
 
 
 def _umask() -> int:
@@ -38,11 +40,3 @@ def _umask() -> int:
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

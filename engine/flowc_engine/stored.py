@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 
 from flowc_dsl.planning import make_plan
 from flowc_dsl.rules.stored import NotDecodable
-from flowc_engine import limits
 from flowc_engine.bus import wire
 from flowc_engine.bus.client import Client
 from flowc_engine.generations import History, has_events, stored_history, stored_plan
@@ -144,15 +143,8 @@ def _records(folder: Path, end: wire.Durable) -> Iterator[Read]:
     if not segments:
         return
     reader = JournalReader(folder)
-    place, stretch = (segments[0], 0), limits.SCAN_BYTES_MAX
     try:
-        while place < (end.segment, end.position):
-            begin = place
-            for read in reader.read(*place, end.segment, end.position, stretch):
-                place = (read.segment, read.position)
-                yield read
-            if place == begin:  # only snapshots are left
-                return
+        yield from reader.read_all(segments[0], 0, end.segment, end.position)
     finally:
         reader.close()
 

@@ -43,6 +43,7 @@ class Handling:
         calls: dict[str, Call],
         reports: Reports,
         log: logging.Logger,
+        *,
         seed: int,
         suspects: Suspects | None,
         clock: Clock,

@@ -114,12 +114,12 @@ class Worker:
             calls,
             self._reports,
             self._log,
-            seed,
-            suspects,
-            self._clock,
-            past,
-            older,
-            stores,
+            seed=seed,
+            suspects=suspects,
+            clock=self._clock,
+            past=past,
+            older=older,
+            stores=stores,
         )
         self._stores = stores
         self._queue: deque[_Delivery] = deque()

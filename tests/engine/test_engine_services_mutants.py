@@ -12,9 +12,8 @@ from flowc.handling import Handling
 from flowc.outbox import Outbox
 from flowc.retries import Retries
 from flowc.worker import Worker, _Piece
-from flowc_engine.core import layout
 from flowc_engine.journal import state
-from support.mutants import Mutant, Patch, assert_caught
+from support.mutants import Mutant, Patch, assert_caught, what_is_deferred_stays_behind
 from support.services import simulate
 from support.verdict import judge
 
@@ -75,18 +74,6 @@ def replay_whole_batches_only(patch: Patch) -> None:
         self._calls[rows.event].run(rows, Outbox(self._codecs), attempt=1, replaying=True)
 
     patch.setattr(Handling, "replay", replay)
-
-
-def what_is_deferred_stays_behind(patch: Patch) -> None:
-    real = layout._relay
-
-    def relay(service, replicas, partitions, old):
-        slots = real(service, replicas, partitions, old)
-        for slot in slots if len(old) != replicas else ():
-            slot.deferred, slot.deferred_in = [], {}
-        return slots
-
-    patch.setattr(layout, "_relay", relay)
 
 
 def retry_what_lies_ahead(patch: Patch) -> None:

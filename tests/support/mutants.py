@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
+from flowc_engine.core import layout
+
 Patch = pytest.MonkeyPatch
 Mutant = Callable[[Patch], None]
 
@@ -34,3 +36,16 @@ def assert_caught(
     finally:
         logging.disable(logging.NOTSET)
     raise AssertionError(f"{mutant.__name__} was not caught by {seeds} seeds")
+
+
+def what_is_deferred_stays_behind(patch: Patch) -> None:
+    """A change of replicas that forgets what is deferred."""
+    real = layout._relay
+
+    def relay(service, replicas, partitions, old):
+        slots = real(service, replicas, partitions, old)
+        for slot in slots if len(old) != replicas else ():
+            slot.deferred, slot.deferred_in = [], {}
+        return slots
+
+    patch.setattr(layout, "_relay", relay)

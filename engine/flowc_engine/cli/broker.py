@@ -8,20 +8,14 @@ import click
 
 from flowc_engine.cli.endpoints import listen_option
 from flowc_engine.cli.planned import plan_program
-from flowc_engine.cli.run import How, run_planned
+from flowc_engine.cli.run import How, how_it_is_run, run_planned
 
 
 @click.command()
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @listen_option(required=True)
 @click.option("--fresh", is_flag=True, help="Start over: delete this system's journal and log.")
-@click.option(
-    "--skip-unsupported",
-    is_flag=True,
-    help="Leave out the constructs that can't be run yet, instead of refusing to run.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Write the summary as JSON to stdout.")
-@click.option("-q", "--quiet", is_flag=True, help="Show only what goes wrong, and the summary.")
+@how_it_is_run
 def command(
     file: Path,
     listen: str,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -17,6 +17,25 @@ from flowc_engine.cli.planned import Planned, plan_program
 if TYPE_CHECKING:
     from flowc_engine.supervisor.driver import Screen
     from flowc_engine.supervisor.summary import RunSummary
+
+
+def how_it_is_run(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that `flowc run` and `flowc broker` share."""
+    for option in (
+        click.option(
+            "-q", "--quiet", is_flag=True, help="Show only what goes wrong, and the summary."
+        ),
+        click.option(
+            "--json", "as_json", is_flag=True, help="Write the summary as JSON to stdout."
+        ),
+        click.option(
+            "--skip-unsupported",
+            is_flag=True,
+            help="Leave out the constructs that can't be run yet, instead of refusing to run.",
+        ),
+    ):
+        function = option(function)
+    return function
 
 
 @click.command()
@@ -36,13 +55,7 @@ if TYPE_CHECKING:
     metavar="SERVICE",
     help="Do not start SERVICE here: it comes from another machine, by `flowc service`.",
 )
-@click.option(
-    "--skip-unsupported",
-    is_flag=True,
-    help="Leave out the constructs that can't be run yet, instead of refusing to run.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Write the summary as JSON to stdout.")
-@click.option("-q", "--quiet", is_flag=True, help="Show only what goes wrong, and the summary.")
+@how_it_is_run
 def command(
     file: Path,
     until_idle: bool,

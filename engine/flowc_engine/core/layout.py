@@ -26,9 +26,8 @@ def lay_out(state: DurableState, plan: Plan) -> list[rec.SlotState] | None:
     planned = {service.name for service in plan.services}
     for service in plan.services:
         old = slots_of(state, service.name)
-        since = _since(service, old, state.offset)
-        replicas = min(max(len(old), service.replicas), service.replicas_max)
-        found = _relay(service.name, replicas, plan.partitions, old)
+        since = since_of(service, old, state.offset)
+        found = _relay(service.name, replicas_of(service, old), plan.partitions, old)
         for slot in found:
             slot.since = dict(since)
         wanted += found
@@ -61,7 +60,12 @@ def slots_of(state: DurableState, service: str) -> list[rec.SlotState]:
     return [s for s in state.slots.values() if s.service == service]
 
 
-def _since(service: ServicePlan, old: list[rec.SlotState], end: int) -> dict[str, int]:
+def replicas_of(service: ServicePlan, old: Sequence[rec.SlotState]) -> int:
+    """How many a run begins with: as many as there were, within the declared ones."""
+    return min(max(len(old), service.replicas), service.replicas_max)
+
+
+def since_of(service: ServicePlan, old: Sequence[rec.SlotState], end: int) -> dict[str, int]:
     """What a service waits for is the past too if it is new; what was added to it later, only what
     comes from then on. A store that is added is filled with the past up to there."""
     known = old[0].since if old else {}

@@ -99,6 +99,19 @@ class JournalReader:
             else:
                 position += at
 
+    def read_all(
+        self, segment: int, position: int, end_segment: int, end_position: int
+    ) -> Iterator[Read]:
+        """The same to the end, a stretch at a time."""
+        place, end = (segment, position), (end_segment, end_position)
+        while place < end:
+            begin = place
+            for read in self.read(*place, *end, limits.SCAN_BYTES_MAX):
+                place = (read.segment, read.position)
+                yield read
+            if place == begin:  # only snapshots are left
+                return
+
     def _check_end(self, segment: int, position: int, rest: memoryview, *, last: bool) -> None:
         """No record begins here: only zeros may follow, and a segment."""
         if last:

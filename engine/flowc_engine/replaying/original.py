@@ -14,6 +14,7 @@ import numpy as np
 from flowc_engine import limits
 from flowc_engine.broker.fetch import Place, PlaceIndex, bodies_of, record_of
 from flowc_engine.bus import wire
+from flowc_engine.core.layout import replicas_of, since_of, slots_of
 from flowc_engine.generations import History, has_events, stored_history, stored_plan
 from flowc_engine.journal.disk import OS_DISK
 from flowc_engine.journal.ending import JournalHeldError, hold_journal, journal_end
@@ -134,14 +135,13 @@ def _end(state: StateDir, stack: ExitStack) -> wire.Durable:
 
 def share_of(state: DurableState, service: ServicePlan) -> Share:
     """How far a service is. `state`: what the journal says up to its end (`state_at`)."""
-    slots = [s for s in state.slots.values() if s.service == service.name]
-    known = slots[0].since if slots else {}
+    slots = slots_of(state, service.name)
     return Share(
         min((s.cursor for s in slots), default=0),
         frozenset(o for s in slots for o in s.deferred),
         frozenset(o for s in slots for o in s.parked_now),
-        {event: known.get(event, state.offset if slots else 0) for event in service.waits},
-        min(max(len(slots), service.replicas), service.replicas_max),
+        since_of(service, slots, state.offset),
+        replicas_of(service, slots),
     )
 
 
@@ -151,16 +151,9 @@ def records(journal: Path, begin: int, end: wire.Durable) -> Iterator[Read]:
     Raises `JournalRotError`.
     """
     place = _place(journal, begin)
-    at = (place.segment, place.position)
     reader = JournalReader(journal)
     try:
-        while at < (end.segment, end.position):
-            before = at
-            for read in reader.read(*at, end.segment, end.position, limits.SCAN_BYTES_MAX):
-                at = (read.segment, read.position)
-                yield read
-            if at == before:  # only snapshots are left
-                return
+        yield from reader.read_all(place.segment, place.position, end.segment, end.position)
     except FileNotFoundError as error:
         raise OriginalError(f"{error.filename} is gone: the log was cleared meanwhile") from None
     finally:
