@@ -269,10 +269,11 @@ def _read_private(path: Path) -> bytes:
         raise KeysError(f"there is no key file {path}") from None
     except OSError as error:
         raise KeysError(f"{path}: {error.strerror}") from None
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(handle)
+        raise KeysError(f"{path} is no regular file")
     with os.fdopen(handle, "rb") as stream:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
-            raise KeysError(f"{path} is no regular file")
         _check_private(path, found, "600")
         data = stream.read(limits.KEYS_BYTES_MAX + 1)
     if len(data) > limits.KEYS_BYTES_MAX:

@@ -166,7 +166,9 @@ def _no_module(name: str) -> str:
     where = sys.path[0] if sys.path else "the path"
     first = name.partition(".")[0]
     taken = sys.modules.get(first)
-    if taken is not None and first != name and (Path(where) / first).is_dir():
+    folder = Path(where) / first
+    own = str(folder) in getattr(taken, "__path__", ())
+    if taken is not None and not own and first != name and folder.is_dir():
         return (
             f"there is no module {name}: {first} is {_file(taken)}, not the folder in {where}; "
             "give the folder another name"

@@ -91,6 +91,19 @@ def test_a_folder_whose_name_is_taken_is_told_from_one_that_is_missing(tmp_path,
         load_handlers(service("json.orders"))
 
 
+@pytest.mark.parametrize("marked", [True, False])
+def test_a_module_that_is_missing_in_a_folder_of_ones_own(tmp_path, monkeypatch, marked):
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = tmp_path / f"ld_own_{marked}"
+    folder.mkdir()
+    if marked:
+        (folder / "__init__.py").touch()
+    with pytest.raises(CodeError) as caught:
+        load_handlers(service(f"{folder.name}.orders"))
+    assert "give the folder another name" not in str(caught.value)
+    assert f"there is no module {folder.name}.orders in {tmp_path}" in str(caught.value)
+
+
 def test_functions_are_found_by_trigger_or_by_name(write):
     write("ld_ok", """
         import flowc

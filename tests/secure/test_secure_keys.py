@@ -89,6 +89,11 @@ def test_a_file_that_others_may_touch_is_not_used(ring, mode):
         read()
 
 
+def test_a_folder_is_no_key_file(tmp_path):
+    with pytest.raises(KeysError, match=f"{tmp_path} is no regular file"):
+        read_key(tmp_path)
+
+
 def test_a_file_of_another_user_is_not_used(ring):
     if os.geteuid() != 0:
         pytest.skip("only root can give a file away")

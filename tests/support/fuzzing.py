@@ -31,7 +31,8 @@ CHARS: Final = '{}()<>[]:;,|&=?*@#"\\/.-+ \n\r\t\x00é漢e1vM_%'
 def corpus() -> tuple[str, ...]:
     """The texts that people wrote: the golden cases and the examples."""
     folders = (ROOT / "tests/golden/cases", ROOT / "examples", ROOT / "tests/language/data")
-    paths = sorted(path for folder in folders for path in folder.rglob("*.flow"))
+    found = (path for folder in folders for path in folder.rglob("*.flow"))
+    paths = sorted(path for path in found if path.is_file())  # `.flow` is the state of a run
     return tuple(path.read_text(encoding="utf-8") for path in paths)
 
 
