@@ -28,7 +28,7 @@ Decode = Callable[[pa.Array], list[Any]]
 
 _NONE: Final = type(None)
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_EXACT_US_MAX: Final = 2**53  # up to here µs / 1e6 is read back to the same µs
+_EXACT_US_MAX: Final = 2**33 * 1_000_000  # to 2242: seconds as a float are off by less than 0.5 µs
 
 
 class MisfitError(Exception):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import random
 from decimal import Decimal
+from itertools import pairwise
 from uuid import UUID
 
 import hypothesis.strategies as st
@@ -13,7 +15,7 @@ from hypothesis import given, settings
 
 from flowc.classes import Classes
 from flowc.codec import Codecs, misfit_row
-from flowc.columns import MisfitError
+from flowc.columns import MisfitError, _read_timestamps
 from flowc_dsl.plan import EventPlan, FieldPlan, Plan, TypePlan
 from flowc_engine.partition import KeyTypeError, key_index, partition_of, partitioner
 
@@ -77,6 +79,20 @@ def test_what_goes_out_comes_back(events, data):
     assert codec.objects(batch.slice(begin)) == events[begin:]
     found = codec.objects(batch)[0]
     assert (type(found.x_enum), type(found.x_struct)) == (Reason, Line)
+
+
+def test_timestamps_come_back_to_the_microsecond_in_any_year():
+    """Seconds as a float are too coarse from 2242 on."""
+    dice = random.Random(1)
+    bounds = (2**31, 2**33, 2**53 // 10**6, 250_000_000_000)  # s, from 2038 to 9892
+    for low, high in pairwise((0, *bounds)):
+        wanted = [dice.randrange(low * 10**6, high * 10**6) for _ in range(2_000)]
+        wanted += [-us for us in wanted if us < 62 * 10**15]
+        assert [us_of(time) for time in _read_timestamps(wanted)] == wanted
+
+
+def us_of(time):
+    return (time - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1)
 
 
 WRONG = [
